@@ -1,0 +1,78 @@
+/*
+ * muster/system.h - a system: one instance of everything.
+ *
+ * Actors, names, timers, the I/O thread, the root supervisor, the warden and the event hook belong
+ * to a mu_system. There is no process-wide state: two systems may live in one process and never
+ * meet. A system leaves the host's signals, children, umask, cwd, environment and locale alone.
+ *
+ *     mu_system *system;
+ *     mu_err err = mu_system_start(NULL, &system, NULL);
+ *     ...
+ *     mu_system_stop(&system);
+ *
+ * Thread-safety: start and stop may be called from any thread that is no actor of the system.
+ * Ownership: the caller owns the system until mu_system_stop, which waits for all of it.
+ */
+#ifndef MUSTER_SYSTEM_H
+#define MUSTER_SYSTEM_H
+
+#include <muster/actor.h>
+#include <muster/error.h>
+#include <muster/event.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mu_sys;
+struct mu_clock;
+
+typedef struct mu_system_options {
+    size_t size;              /* sizeof(mu_system_options) */
+    const char *name;         /* shown in the tree and to the warden; NULL: "muster" */
+    size_t actor_stack_size;  /* bytes; 0: 256 KiB */
+    uint32_t max_actors;      /* 0: 1,048,576 */
+    bool no_children;         /* true: only actors; no warden is started, no pool can be */
+    const char *warden_path;  /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
+    int64_t stop_timeout_ms;  /* for threads that do not return on stop; 0: 5,000 */
+    mu_event_hook event_hook; /* {NULL, NULL}: nobody listens */
+    const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
+    const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
+} mu_system_options;
+
+#define MU_SYSTEM_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, NULL            \
+    }
+
+/*
+ * Starts a system; `options` and `ret_error` may be NULL. Blocks until the root supervisor and the
+ * warden answer. On error nothing is left behind. Errors: MU_EINVAL, MU_ENOMEM, MU_EWARDEN (the
+ * message names the paths that were tried), MU_EVERSION, MU_ESYS + errno.
+ */
+mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
+                       mu_error *ret_error);
+
+/*
+ * Stops everything in reverse order, waits, frees the system and sets the pointer to NULL. Threads
+ * that have not returned after `stop_timeout_ms` are abandoned: the memory that they can still
+ * reach stays. Returns the number of abandoned threads (0: clean). NULL is allowed.
+ */
+size_t mu_system_stop(mu_system **take_system);
+
+/* Killed actors whose thread has not returned yet. */
+size_t mu_system_abandoned_threads(const mu_system *system);
+
+/* Living actors. */
+size_t mu_system_actors(const mu_system *system);
+
+/* A fresh reference, never used before in this system. */
+mu_ref mu_make_ref(mu_system *system);
+
+/* The top supervisor (a supervisor of strategy one_for_one): pools and user children go below it. */
+mu_pid mu_system_root(const mu_system *system);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,27 @@
+/*
+ * base/event.h - emitting events without cost when nobody listens.
+ *
+ *     MU__EMIT(&system->hook, "worker.ready", MU__M({"startup_ns", ns}), MU__D({"worker", id}));
+ *
+ * The arguments are evaluated only if a hook is set. Never call it while holding a lock: the hook
+ * is the user's code. Thread-safety: any thread. Ownership: all arguments are borrowed.
+ */
+#ifndef MU_BASE_EVENT_H
+#define MU_BASE_EVENT_H
+
+#include <muster/event.h>
+
+#define MU__M(...) ((const mu_measurement[]){__VA_ARGS__})
+#define MU__D(...) ((const mu_metadata[]){__VA_ARGS__})
+
+#define MU__EMIT(hook, name_, m, d)                                                                \
+    do {                                                                                           \
+        const mu_event_hook *hook_ = (hook);                                                       \
+        if (hook_->emit) {                                                                         \
+            const mu_event event_ = {name_, (m), sizeof(m) / sizeof((m)[0]), (d),                  \
+                                     sizeof(d) / sizeof((d)[0])};                                  \
+            hook_->emit(hook_->ctx, &event_);                                                      \
+        }                                                                                          \
+    } while (0)
+
+#endif
