@@ -1,0 +1,103 @@
+/*
+ * runtime/actor.h - what the floors above may see of an actor beyond muster/actor.h.
+ *
+ * Called by otp, port, system and pool. The inside of a slot is runtime/slot.h's alone.
+ * Thread-safety and ownership: per function; as in muster/actor.h where nothing is said.
+ */
+#ifndef MU_RUNTIME_ACTOR_H
+#define MU_RUNTIME_ACTOR_H
+
+#include <setjmp.h>
+
+#include <muster/actor.h>
+#include <muster/system.h>
+#include "base/clock.h"
+#include "base/sys.h"
+#include "runtime/mailbox.h"
+
+/* What a behaviour's loop receives. */
+typedef struct mu__envelope {
+    mu__kind kind;
+    mu_message message;
+    mu__reply_to from; /* kind CALL and SYSTEM */
+} mu__envelope;
+
+/*
+ * Takes the oldest envelope of any kind; blocks until `deadline` (ns). MU_ETIMEOUT, MU_EKILLED,
+ * MU_ENOTACTOR. With `system_only` everything but MU__KIND_SYSTEM stays queued in order.
+ */
+mu_err mu__receive(mu__envelope *ret_envelope, int64_t deadline, bool system_only);
+
+/* Puts an envelope of any kind into a mailbox; consumes the message. As mu_send otherwise. */
+mu_err mu__post(mu_pid pid, mu__kind kind, mu_message message, mu__reply_to from);
+
+/* Messages the calling actor has not received yet (drains first). */
+size_t mu__queue_length(void);
+
+/*
+ * Runs `fn(arg)` in the calling actor so that mu_exit inside it comes back here: true and the
+ * reason if it exited, false if fn returned. Nests.
+ */
+bool mu__catch_exit(void (*fn)(void *arg), void *arg, mu_reason *ret_reason);
+
+/*
+ * True with its reason if the calling actor has been told to exit. A behaviour ends with it; it is
+ * what the links and monitors will be told.
+ */
+bool mu__told_to_exit(mu_reason *ret_reason);
+
+/* The actor that spawned the calling one with link = true (its parent), or MU_PID_NONE. */
+mu_pid mu__parent(void);
+
+/*
+ * Death hooks: run once, when the actor is about to die and before any link, monitor or caller is
+ * told, by whoever finishes it (its own thread or a killer's), with no lock held. The hook must not
+ * block. After mu__hook_remove returned true it will not run; false: it ran, or is running.
+ * MU_ENOPROC if the actor is dead or exiting. Ownership: the node is the caller's.
+ */
+typedef struct mu__death_hook {
+    struct mu__death_hook *next, **link;
+    void (*run)(struct mu__death_hook *hook, mu_pid pid);
+} mu__death_hook;
+mu_err mu__hook_add(mu_pid pid, mu__death_hook *hook);
+bool mu__hook_remove(mu_pid pid, mu__death_hook *hook);
+
+/*
+ * Waiting outside the mailbox, kill-aware. The calling thread (actor or not) sleeps until `done(arg)`
+ * or the deadline; whoever makes it true calls mu__notify on the waiter, which must stay valid
+ * until then (type-stable or reference-counted). MU_OK, MU_ETIMEOUT, MU_EKILLED.
+ */
+typedef struct mu__waiter {
+    struct mu__park *_Atomic park; /* whom to wake: the actor's own, or `own` */
+    struct { _Atomic uint32_t word; } own;
+} mu__waiter;
+void mu__waiter_init(mu__waiter *waiter);
+mu_err mu__wait(mu__waiter *waiter, bool (*done)(void *arg), void *arg, int64_t deadline);
+void mu__notify(mu__waiter *waiter);
+
+/*
+ * While an actor waits in poll(2) it cannot hear its park: `fd` (an eventfd) is rung instead when it
+ * is told to exit. Set before polling, -1 after; MU_EKILLED if it has been told to already. A
+ * no-op in threads that are no actors. The fd must stay open until it is unset.
+ */
+mu_err mu__set_bell(int fd);
+
+/* ---- the system's tables, for the floors above -------------------------------------------- */
+
+const mu_sys *mu__sys(const mu_system *system);
+const mu_clock *mu__clock(const mu_system *system);
+const mu_event_hook *mu__hook(const mu_system *system);
+int64_t mu__now(const mu_system *system);
+
+/* Slots that upper floors fill; the runtime never looks inside. */
+typedef enum mu__slot_id {
+    MU__SLOT_ROOT,   /* lib/system: mu_pid * of the root supervisor */
+    MU__SLOT_WARDEN, /* lib/port: mu__warden * */
+    MU__SLOT_REGISTRY, /* lib/otp: table of named registries */
+    MU__SLOT_POOLS,  /* lib/pool: table of named pools */
+    MU__SLOT_COUNT
+} mu__slot_id;
+void *mu__slot_get(const mu_system *system, mu__slot_id id);
+void mu__slot_set(mu_system *system, mu__slot_id id, void *value);
+
+#endif
