@@ -37,10 +37,9 @@
 #include <stdint.h>
 #include <muster/error.h>
 #include <muster/reason.h>
+#include <muster/decls.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+MU_BEGIN_DECLS
 
 typedef struct mu_system mu_system;
 
@@ -233,7 +232,6 @@ mu_err mu_unregister(mu_system *system, const char *name);
 /* The holder, or MU_PID_NONE. */
 mu_pid mu_whereis(mu_system *system, const char *name);
 
-#ifdef __cplusplus
-}
-#endif
+MU_END_DECLS
+
 #endif

@@ -1,9 +1,9 @@
 /*
  * decls: what every public header stands between
  *
- * Purpose: C linkage for C++ callers, and the mark that makes a function part of the shared library's interface (the
- * library is compiled with hidden visibility). One pair per header instead of a mark per prototype, so that no
- * prototype can be forgotten.
+ * Purpose: C linkage for C++ callers, and the mark that makes a function part of the shared
+ * library's interface (the library is compiled with hidden visibility). One pair per header instead
+ * of a mark per prototype, so that no prototype can be forgotten.
  *
  * Usage:
  *     #include <muster/decls.h>
@@ -27,7 +27,8 @@
 #define MU_BEGIN_DECLS _Pragma("GCC visibility push(default)") MU__EXTERN_C_BEGIN
 #define MU_END_DECLS   MU__EXTERN_C_END _Pragma("GCC visibility pop")
 
-/* The arguments `args` onwards are printed by the format string that is argument `fmt` (both counted from 1). */
+/* The arguments `args` onwards are printed by the format string that is argument `fmt` (both
+ * counted from 1). */
 #define MU_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* The result must be looked at. */

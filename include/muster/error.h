@@ -21,10 +21,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <muster/decls.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+MU_BEGIN_DECLS
 
 /* X(name, number, text). Numbers are part of the ABI: append, never renumber. */
 #define MU_ERRORS(X)                                                                               \
@@ -117,7 +116,6 @@ void mu_error_clear(mu_error *error);
 mu_err mu_error_set(mu_error *error, mu_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#ifdef __cplusplus
-}
-#endif
+MU_END_DECLS
+
 #endif

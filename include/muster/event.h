@@ -16,10 +16,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <muster/decls.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+MU_BEGIN_DECLS
 
 /* One number of an event: durations in nanoseconds, sizes in bytes. */
 typedef struct mu_measurement {
@@ -46,7 +45,6 @@ typedef struct mu_event_hook {
     void *ctx;
 } mu_event_hook;
 
-#ifdef __cplusplus
-}
-#endif
+MU_END_DECLS
+
 #endif

@@ -18,10 +18,9 @@
 
 #include <stdbool.h>
 #include <muster/error.h>
+#include <muster/decls.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+MU_BEGIN_DECLS
 
 typedef enum mu_reason_class {
     MU_REASON_NORMAL = 0,
@@ -58,7 +57,6 @@ bool mu_reason_equal(const mu_reason *a, const mu_reason *b);
 /* Writes "killed", "shutdown: text", "error MU_EPROTOCOL: text", ...; returns `buffer`. */
 const char *mu_reason_format(const mu_reason *reason, char *buffer, size_t size);
 
-#ifdef __cplusplus
-}
-#endif
+MU_END_DECLS
+
 #endif

@@ -19,10 +19,9 @@
 #include <muster/actor.h>
 #include <muster/error.h>
 #include <muster/event.h>
+#include <muster/decls.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+MU_BEGIN_DECLS
 
 struct mu_sys;
 struct mu_clock;
@@ -72,7 +71,6 @@ mu_ref mu_make_ref(mu_system *system);
 /* The top supervisor (a supervisor of strategy one_for_one): pools and user children go below it. */
 mu_pid mu_system_root(const mu_system *system);
 
-#ifdef __cplusplus
-}
-#endif
+MU_END_DECLS
+
 #endif

@@ -16,10 +16,9 @@
 #define MUSTER_TIMER_H
 
 #include <muster/actor.h>
+#include <muster/decls.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+MU_BEGIN_DECLS
 
 /* Never used again within its system; 0 is none. */
 typedef uint64_t mu_timer;
@@ -57,7 +56,6 @@ mu_err mu_timer_cancel(mu_system *system, mu_timer timer, int64_t *ret_left_ms);
 /* Time left without cancelling; MU_ENOTFOUND as above. */
 mu_err mu_timer_read(mu_system *system, mu_timer timer, int64_t *ret_left_ms);
 
-#ifdef __cplusplus
-}
-#endif
+MU_END_DECLS
+
 #endif

@@ -1,8 +1,8 @@
 /*
  * version: which muster this is
  *
- * Purpose: lets a program print or check the version of the library it runs with, which need not be the one it was
- * compiled with.
+ * Purpose: lets a program print or check the version of the library it runs with, which need not be
+ * the one it was compiled with.
  *
  * Usage:
  *     printf("muster %s\n", mu_version());

@@ -1,12 +1,14 @@
 /*
  * mu_test_leak: is everything back as it was before the test?
  *
- * Looks at its own process from outside, through /proc, so that nothing needs to be instrumented: fds with what they
- * point to, threads, children, signal dispositions. Processes that have left the test's own tree (muster-warden is no child
- * of its host) are found by the test's session and by a mark in the environment that they inherited.
+ * Looks at its own process from outside, through /proc, so that nothing needs to be instrumented:
+ * fds with what they point to, threads, children, signal dispositions. Processes that have left the
+ * test's own tree (muster-warden is no child of its host) are found by the test's session and by a
+ * mark in the environment that they inherited.
  *
- * All of it is polled until it equals the baseline or two seconds (scaled) have gone: a thread that was joined may stay
- * visible in /proc for a moment, and an orphan has a moment to notice its host's end.
+ * All of it is polled until it equals the baseline or two seconds (scaled) have gone: a thread that
+ * was joined may stay visible in /proc for a moment, and an orphan has a moment to notice its
+ * host's end.
  */
 #include "support/mu_test.h"
 
@@ -23,10 +25,12 @@
 #define MARK_NAME    "MUSTER_TEST_MARK"
 #define TEXT_MAX     16384
 
-/* glibc adds it to whatever is set, and shows it when asked; a disposition put back exactly has it too. */
+/* glibc adds it to whatever is set, and shows it when asked; a disposition put back exactly has it
+ * too. */
 #define RESTORER_FLAG 0x04000000
 
-/* One look at the process: each field a text with one line an item, so that a difference can be printed as it is. */
+/* One look at the process: each field a text with one line an item, so that a difference can be
+ * printed as it is. */
 typedef struct {
     char fds[TEXT_MAX];
     char threads[TEXT_MAX];
@@ -35,7 +39,8 @@ typedef struct {
     struct sigaction actions[NSIG];
 } snapshot;
 
-/* There only in a build with AddressSanitizer. Its check at exit would come too late: Criterion has told "ok" by then. */
+/* There only in a build with AddressSanitizer. Its check at exit would come too late: Criterion has
+ * told "ok" by then. */
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 static snapshot baseline;
@@ -59,7 +64,8 @@ void mu_test_begin(void)
 void mu_test_end(void)
 {
     static snapshot now;
-    static char why[TEXT_MAX + 256]; /* not on the stack, where its rest would hide leaked pointers from LeakSanitizer */
+    static char why[TEXT_MAX + 256]; /* not on the stack, where its rest would hide leaked pointers
+                                        from LeakSanitizer */
 
     if (!mu_poll_until((take(&now), same(&now, why, sizeof why)), LEAK_WAIT_MS))
         mu_test_fail("leak check", 0, "%s", why);
@@ -161,7 +167,8 @@ static void visit_children_of_thread(int tid, char *text)
     }
 }
 
-/* A process that a test left outside its own tree: still in its session, or executed with the environment's mark. */
+/* A process that a test left outside its own tree: still in its session, or executed with the
+ * environment's mark. */
 static void visit_stray(int pid, char *text)
 {
     static char environment[128 * 1024];
@@ -201,7 +208,8 @@ static int changed_signal(const snapshot *now)
     return 0;
 }
 
-static bool same_text(const char *what, const char *before, const char *now, char *why, size_t why_size)
+static bool same_text(const char *what, const char *before, const char *now, char *why,
+                      size_t why_size)
 {
     if (strcmp(before, now) == 0)
         return true;

@@ -1,9 +1,11 @@
 /*
- * mu_test_plain: a main that runs the tests of its program one after another, each in a forked child
+ * mu_test_plain: a main that runs the tests of its program one after another, each in a forked
+ * child
  *
- * For ThreadSanitizer, valgrind and debuggers. The parent never makes a thread, so forking it is safe; it is a subreaper,
- * so that whatever a test leaves behind falls to it and is reported by name instead of living on unseen. Prints TAP,
- * one line a test; what the tests themselves print goes to stderr.
+ * For ThreadSanitizer, valgrind and debuggers. The parent never makes a thread, so forking it is
+ * safe; it is a subreaper, so that whatever a test leaves behind falls to it and is reported by
+ * name instead of living on unseen. Prints TAP, one line a test; what the tests themselves print
+ * goes to stderr.
  */
 #include "support/mu_test.h"
 
@@ -62,8 +64,8 @@ static bool report(const mu_test_case *test, int number, const options *opts)
         test->run();
     else
         passed = run_in_child(test, why, sizeof why);
-    fprintf(tap, "%s %d - %s::%s (%.3f s)%s%s\n", passed ? "ok" : "not ok", number, test->suite, test->name,
-            (double)(mu_test_now_ms() - start) / 1000, passed ? "" : " ", why);
+    fprintf(tap, "%s %d - %s::%s (%.3f s)%s%s\n", passed ? "ok" : "not ok", number, test->suite,
+            test->name, (double)(mu_test_now_ms() - start) / 1000, passed ? "" : " ", why);
     fflush(tap);
     return passed;
 }
@@ -98,8 +100,9 @@ int main(int argc, char **argv)
 /* -1 to go on, else the exit status. */
 static int parse(int argc, char **argv, options *ret_options)
 {
-    static const char usage[] = "usage: %s [--list] [--filter PATTERN] [--repeat N] [--no-fork]\n"
-                                "PATTERN: part of suite::name, or a pattern with *. --no-fork: for a debugger.\n";
+    static const char usage[] =
+        "usage: %s [--list] [--filter PATTERN] [--repeat N] [--no-fork]\n"
+        "PATTERN: part of suite::name, or a pattern with *. --no-fork: for a debugger.\n";
 
     *ret_options = (options){.repeat = 1};
     for (int i = 1; i < argc; i++) {
@@ -132,7 +135,8 @@ static bool selected(const mu_test_case *test, const options *opts)
                                      : strstr(full_name, opts->filter) != NULL;
 }
 
-/* Waits for `pid` until the deadline, then kills its process group. True when it ended by itself. */
+/* Waits for `pid` until the deadline, then kills its process group. True when it ended by itself.
+ */
 static bool await_child(pid_t pid, double seconds)
 {
     struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
@@ -149,7 +153,8 @@ static bool await_child(pid_t pid, double seconds)
     return ready > 0;
 }
 
-/* Reaps what the test left to this subreaper; true when nothing of it lives on. What does is killed, not kept. */
+/* Reaps what the test left to this subreaper; true when nothing of it lives on. What does is
+ * killed, not kept. */
 static bool strays_gone(void)
 {
     int64_t deadline = mu_test_now_ms() + (int64_t)STRAY_WAIT_MS * MU_TEST_SCALE;
