@@ -1,0 +1,435 @@
+"""The pool-worker mode: requests come on fd 3, answers go out on fd 4, one request at a time.
+
+Called by Worker.run; it calls the handlers through _worker.Command.  What arrives is read in one piece, header and
+bodies together, and cut into messages; those that came together wait in `_queue`.  Everybody who wants to know
+something from the host (the main loop, ctx.cancelled, ctx.call) reads through `_read_some`, in the one thread that
+runs the handlers; other threads may only log.
+
+A frame leaves in one write under `_lock`, whole or not at all: after SIGTERM or a lost host `_closed` keeps
+everybody from writing behind a torn one.
+"""
+
+import os
+import sys
+from _thread import allocate_lock, get_ident
+from collections import deque
+from time import monotonic, monotonic_ns, sleep
+
+from ._context import Context
+from ._errors import EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, described
+from ._version import __version__
+from ._wire import HEADER, ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, Codec
+from ._worker import ANSWER_FD, REQUEST_FD, complete, refusal
+
+READ_SIZE = 65536  # what a pipe holds; asking for more makes every read dearer
+OWN_BUFFER = 4096  # an unfinished frame beyond this gets a buffer of its own, filled in place
+INLINE = 65536  # up to here header and body are joined and written at once
+HOLD = 16384  # answers of quick commands wait for one another up to here
+
+_REFUSED = -1  # the "type" of a queued request that could not be decoded: [_REFUSED, id, error]
+_TERMINATED = 128 + 15
+_SKIP = 2  # frames of the SDK above the handler in a traceback
+
+
+class Channel:
+    """The two pipes and the request that is being served."""
+
+    watchable = True  # an event loop may watch REQUEST_FD on its behalf
+
+    def __init__(self, worker):
+        self.worker = worker
+        self.worker_id = worker.id
+        self._codec = None
+        self._queue = deque()
+        self._rest = b""  # the beginning of a frame, shorter than OWN_BUFFER
+        self._body = None  # or the buffer of a long one ...
+        self._filled = 0  # ... and how much of it has come
+        self._current = None
+        self._cancelled = set()
+        self._awaited = {}  # our own calls to the host: id -> its response, or None
+        self._calls = 0
+        self._gone = False  # end of file: the host closed the pipe or is dead
+        self._closed = False
+        self._lock = allocate_lock()
+        self._thread = get_ident()
+        self._process = os.getpid()
+        self._poller = None
+
+    # Life
+
+    def run(self):
+        """From hello to the last answer.  SystemExit when the start fails or the protocol was broken."""
+        self._prepare_process()
+        try:
+            self._start()
+            self._serve()
+        except ProtocolError as error:
+            sys.stderr.write("muster_worker: the host broke the protocol: %s\n" % error)
+            raise SystemExit(EXIT_PROTOCOL) from None
+        finally:
+            self._stop()
+
+    def _prepare_process(self):
+        """Descriptors, signals and the two standard streams, before any user code runs under a request."""
+        for fd in (REQUEST_FD, ANSWER_FD):
+            os.set_inheritable(fd, False)
+        os.register_at_fork(after_in_child=self._forked)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        try:
+            import _signal as signal  # `signal` itself imports enum, a millisecond
+        except ImportError:
+            import signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the host's terminal is the host's to handle
+        if self.worker.stops_in_order():
+            signal.signal(signal.SIGTERM, self._terminated)
+        if sys.stderr is not None:
+            import faulthandler
+
+            faulthandler.enable()
+
+    def _start(self):
+        try:
+            self._codec = Codec()
+            self._check_version()
+            worker = self.worker
+            worker.timeline["imports"] = monotonic_ns()
+            hello = {
+                "protocol": PROTOCOL,
+                "sdk": "python/" + __version__,
+                "pid": os.getpid(),
+                "worker_id": worker.id,
+                "name": worker.name,
+                "commands": sorted(worker.commands),
+                "codec": self._codec.name,
+                "runtime": "python %d.%d.%d" % sys.version_info[:3],
+                "max_frame": self._codec.max_frame,
+            }
+            self._send(self._codec.pack((NOTIFICATION, "hello", hello)))
+            worker.started()
+            worker.timeline["ready"] = monotonic_ns()
+        except Exception as error:
+            start_failed(self._codec, self._send, "on_start", error)
+            raise SystemExit(1) from None
+        self._send(self._codec.pack((NOTIFICATION, "ready", {"timeline": worker.timeline})))
+
+    def _check_version(self):
+        wanted = os.environ.get("MUSTER_PROTOCOL", "")
+        if wanted not in ("", str(PROTOCOL)):
+            raise RuntimeError("the host speaks protocol %s, this worker %d" % (wanted, PROTOCOL))
+
+    def _stop(self):
+        if os.getpid() != self._process:
+            os._exit(0)  # a copy that a handler forked and that came back: it must not stop what is not its own
+        if self._codec is None:
+            return
+        try:
+            self.worker.stopped()
+        finally:
+            if "muster_worker._async" in sys.modules:
+                sys.modules["muster_worker._async"].close()
+
+    def _terminated(self, number, frame):
+        self._closed = True  # a frame may be half written: nothing may follow it
+        raise SystemExit(_TERMINATED)
+
+    def _forked(self):
+        """In a child that a handler forked: it has no part in the protocol, whatever it does with the descriptors."""
+        self._lock = allocate_lock()
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(nothing, REQUEST_FD, inheritable=False)
+        os.dup2(nothing, ANSWER_FD, inheritable=False)
+        os.close(nothing)
+
+    # Serving
+
+    def _serve(self):
+        """Answers one request after the other until the host says shutdown or closes the pipe."""
+        queue, commands, answer = self._queue, self.worker.commands, self._answer
+        held = b""
+        while not self._closed:
+            if not queue:
+                if held:
+                    self._write(held)
+                    held = b""
+                if not self._read_some():
+                    return
+                continue
+            message = queue.popleft()
+            kind = message[0]
+            if kind == NOTIFICATION:  # shutdown, in its place behind the requests that came before it
+                break
+            command = commands.get(message[2]) if kind == REQUEST else None
+            quick = command is not None and command.quick
+            if held and not quick:  # nobody's finished answer waits for another's slow handler
+                self._write(held)
+                held = b""
+            body = answer(message, command)
+            if quick and (queue or held) and len(body) + len(held) < HOLD:
+                held += HEADER.pack(len(body)) + body
+            else:
+                if held:
+                    self._write(held)
+                    held = b""
+                self._send(body)
+        if held:
+            self._write(held)
+
+    def _answer(self, message, command):
+        """The body of the response to one request; the handler runs in here."""
+        ident = message[1]
+        self._current = ident
+        try:
+            if self._cancelled and ident in self._cancelled:
+                raise Cancelled()
+            if command is None:
+                raise self._why_not(message)
+            context = Context(self, ident, message[4]) if command.wants_context else None
+            result = command.start(context, message[3])
+            if not command.plain:
+                result = complete(result, self, ident, self._emit)
+            return self._codec.pack((RESPONSE, ident, None, result))
+        except Exception as error:
+            return self._refuse(ident, refusal(error))
+        finally:
+            self._current = None
+            if self._cancelled:
+                self._cancelled.discard(ident)
+
+    def _why_not(self, message):
+        if message[0] == _REFUSED:
+            return message[2]
+        return self.worker.unknown(message[2])
+
+    def _refuse(self, ident, error):
+        told = described(error, _SKIP)
+        try:
+            return self._codec.pack((RESPONSE, ident, told, None))
+        except BadResult as broken:  # the error's own data does not fit
+            told.pop("data", None)
+            told["message"] += " (its data cannot be sent: %s)" % broken
+            return self._codec.pack((RESPONSE, ident, told, None))
+
+    def _emit(self, item):
+        self._send(self._codec.pack((ITEM, self._current, item)))
+
+    # What a context asks
+
+    def is_cancelled(self, ident):
+        """Whether the host cancelled this request or is gone; looks at the pipe when called by the handlers' thread."""
+        if get_ident() == self._thread and not self._gone and self._readable(0):
+            self._read_some()
+        return self._gone or ident in self._cancelled
+
+    def sleep(self, ident, seconds):
+        """Waits `seconds`; Cancelled as soon as the request is."""
+        end = monotonic() + seconds
+        looks = get_ident() == self._thread
+        while not self.is_cancelled(ident):
+            left = end - monotonic()
+            if left <= 0:
+                return
+            if looks:
+                self._readable(left)
+            else:
+                sleep(min(left, 0.02))
+        raise Cancelled()
+
+    def log(self, level, message, fields, ident):
+        """A log record; what cannot be encoded is sent as its repr."""
+        record = {"level": str(level), "message": str(message)}
+        if ident is not None:
+            record["request"] = ident
+        if fields:
+            record["fields"] = fields
+        try:
+            body = self._codec.pack_apart((NOTIFICATION, "log", record))
+        except BadResult:
+            record["message"] = ascii(record["message"])[:READ_SIZE]
+            record["fields"] = {ascii(key): ascii(value)[:READ_SIZE] for key, value in fields.items()}
+            body = self._codec.pack_apart((NOTIFICATION, "log", record))
+        self._send(body)
+
+    def call(self, function, args, timeout, ident):
+        """Calls a function of the host and serves as a reader until its answer is there."""
+        if get_ident() != self._thread:
+            raise RuntimeError("only the handler's own thread may call the host")
+        self._calls += 1
+        call = self._calls
+        meta = {} if ident is None else {"request": ident}
+        if timeout is not None:
+            meta["timeout"] = int(timeout * 1000)
+        self._awaited[call] = None
+        try:
+            self._send(self._codec.pack((REQUEST, call, function, args, meta)))
+            while self._awaited[call] is None:
+                if ident is not None and ident in self._cancelled:
+                    raise Cancelled()
+                if not self._read_some():
+                    raise HostError("HostGone", "the host closed the pipe before it answered")
+            _, _, error, result = self._awaited[call]
+        finally:
+            del self._awaited[call]
+        if error is None:
+            return result
+        if type(error) is not dict:
+            error = {"message": error}
+        raise HostError(
+            error.get("type", "HostError"), error.get("message", ""), error.get("data"), error.get("traceback", "")
+        )
+
+    # Reading
+
+    def _readable(self, seconds):
+        """Whether a read would not wait; waits up to `seconds` for it."""
+        if self._poller is None:
+            from select import POLLIN, poll
+
+            self._poller = poll()
+            self._poller.register(REQUEST_FD, POLLIN)
+        return bool(self._poller.poll(min(seconds * 1000 + 0.999, 1 << 30)))
+
+    def _read_some(self):
+        """One read; the whole messages in it are acted upon or queued.  False at the end of the file."""
+        try:
+            if self._body is not None:
+                return self._fill()
+            chunk = os.read(REQUEST_FD, READ_SIZE)
+        except BlockingIOError:  # somebody made the shared description non-blocking
+            self._readable(3600)
+            return True
+        if not chunk:
+            self._gone = True
+            return False
+        if self._rest:
+            chunk = self._rest + chunk
+            self._rest = b""
+        at, size = 0, len(chunk)
+        while size - at >= 4:
+            length = HEADER.unpack_from(chunk, at)[0]
+            if not 0 < length <= self._codec.max_frame:
+                raise ProtocolError("a frame of %d bytes; allowed are 1 to %d" % (length, self._codec.max_frame))
+            end = at + 4 + length
+            if end > size:
+                if length > OWN_BUFFER:
+                    self._filled = size - at - 4
+                    self._body = bytearray(length)
+                    self._body[: self._filled] = chunk[at + 4 :]
+                    return True
+                break
+            self._accept(chunk[at + 4 : end])
+            at = end
+        if at < size:
+            self._rest = chunk[at:]
+        return True
+
+    def _fill(self):
+        """One read into the buffer of a long frame."""
+        with memoryview(self._body) as view:
+            count = os.readv(REQUEST_FD, [view[self._filled :]])
+        if count == 0:
+            self._gone = True
+            return False
+        self._filled += count
+        if self._filled == len(self._body):
+            body, self._body = self._body, None
+            self._accept(body)
+        return True
+
+    def _accept(self, body):
+        """One message from the host: requests and shutdown wait their turn, the rest acts at once."""
+        try:
+            message = self._codec.unpack(body)
+            kind = message[0]
+            if kind == REQUEST:
+                _, ident, name, _, _ = message
+                if type(ident) is not int or type(name) is not str or ident < 0:
+                    raise ValueError("a request's id is an unsigned integer and its command a string")
+                self._queue.append(message)
+            elif kind == NOTIFICATION:
+                _, event, details = message
+                if event == "shutdown":
+                    self._queue.append(message)
+                elif event == "cancel":
+                    self._cancel(details["id"])
+            elif kind == RESPONSE:
+                _, ident, _, _ = message
+                if ident in self._awaited:
+                    self._awaited[ident] = message
+        except Exception as error:  # whatever a codec, a shape or a key makes of bytes that obey no rule
+            self._refuse_frame(body, error)
+
+    def _refuse_frame(self, body, error):
+        """A request whose head is sound gets an answer; anything else means that the host cannot be understood."""
+        from ._codec import request_id
+
+        ident = request_id(body)
+        if ident is None:
+            raise ProtocolError("%s: %s" % (type(error).__name__, error)) from None
+        self._queue.append([_REFUSED, ident, BadArguments("the request cannot be decoded: %s" % error)])
+
+    def _cancel(self, ident):
+        if ident == self._current or any(message[1] == ident for message in self._queue if message[0] == REQUEST):
+            self._cancelled.add(ident)
+
+    # Writing
+
+    def _send(self, body):
+        """One frame."""
+        size = len(body)
+        if size <= INLINE:
+            self._write(HEADER.pack(size) + body)
+        else:
+            self._write(HEADER.pack(size), body)
+
+    def _write(self, *pieces):
+        """All the bytes in one write, or in as many as the pipe wants.  A host that is gone ends the serving."""
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                if len(pieces) == 1:
+                    count = os.write(ANSWER_FD, pieces[0])
+                    if count == len(pieces[0]):
+                        return
+                else:
+                    count = os.writev(ANSWER_FD, pieces)
+            except BlockingIOError:
+                count = 0
+            except OSError:
+                self._gone = self._closed = True
+                return
+            self._write_rest(pieces, count)
+
+    def _write_rest(self, pieces, count):
+        for piece in pieces:
+            skip = min(count, len(piece))
+            count -= skip
+            with memoryview(piece) as view:
+                while skip < len(view):
+                    try:
+                        skip += os.write(ANSWER_FD, view[skip:])
+                    except BlockingIOError:
+                        _wait_for_room()
+                    except OSError:
+                        self._gone = self._closed = True
+                        return
+
+
+def _wait_for_room():
+    from select import POLLOUT, poll
+
+    room = poll()
+    room.register(ANSWER_FD, POLLOUT)
+    room.poll()
+
+
+def start_failed(codec, send, stage, error):
+    """Tells the host (and stderr) why this worker will never be ready."""
+    told = described(error)
+    told["stage"] = stage
+    sys.stderr.write(told["traceback"])
+    if codec is not None:
+        told.pop("data", None)
+        send(codec.pack((NOTIFICATION, "start_failed", told)))

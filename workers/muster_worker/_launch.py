@@ -1,0 +1,67 @@
+"""Runs a worker's script or module: what workers/launch.py does once the package can be imported.
+
+Being first in the process it sees when the interpreter began, before the user's imports; and when those imports fail
+it can tell the host why in a frame, which a script started directly can only say on stderr.
+"""
+
+import sys
+
+USAGE = "usage: launch.py SCRIPT.py|MODULE[:ATTRIBUTE] [--mode pool-worker|standalone] [--worker-id ID] [arguments]\n"
+
+
+def main(argv):
+    """`argv` is sys.argv without the launcher: the target and its arguments."""
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stderr.write(USAGE)
+        raise SystemExit(0 if argv else 2)
+    target = argv[0]
+    try:
+        if "/" in target or target.endswith(".py"):
+            _run_script(target, argv[1:])
+        else:
+            _run_module(target, argv[1:])
+        if not _has_run():
+            raise RuntimeError("%s ended without running a worker" % target)
+    except Exception as error:
+        if _has_run():
+            raise
+        _tell(error)
+        raise SystemExit(1) from None
+
+
+def _run_script(path, arguments):
+    """As `python3 path` does it: its own directory comes first on the path, its name is __main__."""
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    main_module = type(sys)("__main__")
+    main_module.__file__ = path
+    sys.modules["__main__"] = main_module
+    sys.path.insert(0, path.rpartition("/")[0] or ".")
+    sys.argv = [path] + arguments
+    exec(code, main_module.__dict__)
+
+
+def _run_module(target, arguments):
+    """Imports the module and runs its Worker, named `worker` unless the target says otherwise."""
+    name, _, attribute = target.partition(":")
+    sys.argv = [target] + arguments
+    __import__(name)
+    worker = getattr(sys.modules[name], attribute or "worker")
+    worker.run()
+
+
+def _has_run():
+    return "muster_worker._channel" in sys.modules or "muster_worker._standalone" in sys.modules
+
+
+def _tell(error):
+    from . import _worker
+    from ._channel import start_failed
+    from ._wire import HEADER, Codec
+
+    def send(body):
+        from os import write
+
+        write(_worker.ANSWER_FD, HEADER.pack(len(body)) + body)
+
+    start_failed(Codec() if _worker.under_a_pool() else None, send, "imports", error)

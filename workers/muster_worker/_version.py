@@ -1,0 +1,3 @@
+"""The version of the SDK, as the hello frame tells it."""
+
+__version__ = "0.1.0"
