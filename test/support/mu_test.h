@@ -158,6 +158,9 @@ void mu_test_register(mu_test_case *test);
             mu_test_fail(__FILE__, __LINE__, "%s is error %lld", #err, mu_e_);                     \
     } while (0)
 
+/* A mu_err that is this one. The compiler gives enums and their names different signs: cast. */
+#define mu_check_err(err, expected) mu_check_eq((long long)(err), (long long)(expected))
+
 /* ---- waiting: on a condition, never for a time ---- */
 
 /* Polls `cond` in slices below a millisecond; fails the test when it is still false after `ms`
