@@ -86,6 +86,7 @@ typedef struct mu_message {
 #define MU_TAG_DOWN     (MU_TAG_RESERVED | 2) /* data: mu_down_notice */
 #define MU_TAG_TIMEOUT  (MU_TAG_RESERVED | 3) /* idle timeout of a gen_server; no data */
 #define MU_TAG_TIMER    (MU_TAG_RESERVED | 4) /* data: mu_timer_notice (timer.h) */
+#define MU_TAG_NOMEM    (MU_TAG_RESERVED | 5) /* memory ran out making it: sends refuse it */
 
 /* What a trapping actor gets instead of an exit signal. */
 typedef struct mu_exit_notice {
@@ -107,7 +108,7 @@ typedef struct mu_down_notice {
 mu_message mu_message_tag(uint64_t tag);
 /* A message that takes `data` over. */
 mu_message mu_message_take(uint64_t tag, void *data, size_t size, void (*destroy)(void *));
-/* A message with a copy of `size` bytes; data is NULL and tag MU_TAG_NOMEM if memory is short. */
+/* A message with a copy of `size` bytes; tag MU_TAG_NOMEM if memory is short. */
 mu_message mu_message_copy(uint64_t tag, const void *data, size_t size);
 /* A message with a copy of a string, its terminator included. */
 mu_message mu_message_string(uint64_t tag, const char *text);
@@ -120,17 +121,21 @@ void mu_message_clear(mu_message *message);
 typedef void (*mu_actor_fn)(void *arg);
 
 typedef struct mu_spawn_options {
-    size_t size;          /* sizeof(mu_spawn_options) */
-    const char *name;     /* register before the body runs; NULL: none */
-    bool link;            /* link to the calling actor before the body runs */
-    bool trap_exit;       /* the body starts trapping exits */
-    mu_ref *monitor;      /* not NULL: monitor it from the calling actor, reference here */
-    size_t stack_size;    /* bytes; 0: the system's default */
-    void (*destroy_arg)(void *arg); /* called once after the body, or if starting fails; may be NULL */
-    const char *label;    /* what the tree shows; copied; NULL: the name */
+    size_t size;       /* sizeof(mu_spawn_options) */
+    const char *name;  /* register before the body runs; NULL: none */
+    bool link;         /* link to the calling actor before the body runs */
+    bool trap_exit;    /* the body starts trapping exits */
+    mu_ref *monitor;   /* not NULL: monitor it from the calling actor, reference here */
+    size_t stack_size; /* bytes; 0: the system's default */
+    void (*destroy_arg)(
+        void *arg);    /* called once after the body, or if starting fails; may be NULL */
+    const char *label; /* what the tree shows; copied; NULL: the name */
 } mu_spawn_options;
 
-#define MU_SPAWN_OPTIONS_INIT {sizeof(mu_spawn_options), NULL, false, false, NULL, 0, NULL, NULL}
+#define MU_SPAWN_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(mu_spawn_options), NULL, false, false, NULL, 0, NULL, NULL                          \
+    }
 
 /*
  * Starts an actor. `options` may be NULL. Does not block and does not wait for the body.
@@ -183,8 +188,8 @@ mu_err mu_send(mu_pid pid, mu_message message);
 mu_err mu_send_name(mu_system *system, const char *name, mu_message message);
 
 /*
- * Takes the oldest message out of the calling actor's mailbox, waiting up to `timeout_ms` (0 polls).
- * The caller owns it. MU_ETIMEOUT, MU_EKILLED, MU_ENOTACTOR.
+ * Takes the oldest message out of the calling actor's mailbox, waiting up to `timeout_ms` (0
+ * polls). The caller owns it. MU_ETIMEOUT, MU_EKILLED, MU_ENOTACTOR.
  */
 mu_err mu_receive(mu_message *ret_message, int64_t timeout_ms);
 

@@ -80,7 +80,7 @@ typedef enum mu_err {
 #define MU_ERROR_ENUM_(name, number, text) name = number,
     MU_ERRORS(MU_ERROR_ENUM_)
 #undef MU_ERROR_ENUM_
-    MU_ERR_LIMIT_ = INT32_MAX /* makes every MU_ESYS + errno representable */
+        MU_ERR_LIMIT_ = INT32_MAX /* makes every MU_ESYS + errno representable */
 } mu_err;
 
 /* The error of a failed system call; `errno_value` must be positive. */

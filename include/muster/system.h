@@ -27,14 +27,14 @@ struct mu_sys;
 struct mu_clock;
 
 typedef struct mu_system_options {
-    size_t size;              /* sizeof(mu_system_options) */
-    const char *name;         /* shown in the tree and to the warden; NULL: "muster" */
-    size_t actor_stack_size;  /* bytes; 0: 256 KiB */
-    uint32_t max_actors;      /* 0: 1,048,576 */
-    bool no_children;         /* true: only actors; no warden is started, no pool can be */
-    const char *warden_path;  /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
-    int64_t stop_timeout_ms;  /* for threads that do not return on stop; 0: 5,000 */
-    mu_event_hook event_hook; /* {NULL, NULL}: nobody listens */
+    size_t size;                  /* sizeof(mu_system_options) */
+    const char *name;             /* shown in the tree and to the warden; NULL: "muster" */
+    size_t actor_stack_size;      /* bytes; 0: 256 KiB */
+    uint32_t max_actors;          /* 0: 1,048,576 */
+    bool no_children;             /* true: only actors; no warden is started, no pool can be */
+    const char *warden_path;      /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
+    int64_t stop_timeout_ms;      /* for threads that do not return on stop; 0: 5,000 */
+    mu_event_hook event_hook;     /* {NULL, NULL}: nobody listens */
     const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
     const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
 } mu_system_options;
@@ -68,7 +68,8 @@ size_t mu_system_actors(const mu_system *system);
 /* A fresh reference, never used before in this system. */
 mu_ref mu_make_ref(mu_system *system);
 
-/* The top supervisor (a supervisor of strategy one_for_one): pools and user children go below it. */
+/* The top supervisor (a supervisor of strategy one_for_one): pools and user children go below it.
+ */
 mu_pid mu_system_root(const mu_system *system);
 
 MU_END_DECLS

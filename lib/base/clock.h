@@ -13,9 +13,9 @@
 
 #include <stdint.h>
 
-#define MU_NEVER   INT64_MAX
-#define MU_MS      INT64_C(1000000)
-#define MU_SECOND  INT64_C(1000000000)
+#define MU_NEVER  INT64_MAX
+#define MU_MS     INT64_C(1000000)
+#define MU_SECOND INT64_C(1000000000)
 
 typedef struct mu_clock {
     int64_t (*now)(void *ctx); /* nanoseconds, never goes back */

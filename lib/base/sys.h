@@ -30,7 +30,7 @@ struct itimerspec;
 
 typedef struct mu_sys {
     /* memory: NULL on failure */
-    void *(*alloc)(size_t size);              /* zeroed */
+    void *(*alloc)(size_t size);               /* zeroed */
     void *(*resize)(void *block, size_t size); /* as realloc */
     /* fds */
     int (*pipe2)(int fds[2], int flags);
@@ -39,7 +39,8 @@ typedef struct mu_sys {
     int (*epoll_create1)(int flags);
     int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *event);
     int (*timerfd_create)(int clockid, int flags);
-    int (*timerfd_settime)(int fd, int flags, const struct itimerspec *next, struct itimerspec *old);
+    int (*timerfd_settime)(int fd, int flags, const struct itimerspec *next,
+                           struct itimerspec *old);
     int (*memfd_create)(const char *name, unsigned flags);
     int (*open)(const char *path, int flags, mode_t mode);
     int (*pidfd_open)(pid_t pid, unsigned flags);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "runtime/mailbox.h"
+#include "runtime/park.h"
 
 /* What a behaviour's loop receives. */
 typedef struct mu__envelope {
@@ -63,21 +64,21 @@ mu_err mu__hook_add(mu_pid pid, mu__death_hook *hook);
 bool mu__hook_remove(mu_pid pid, mu__death_hook *hook);
 
 /*
- * Waiting outside the mailbox, kill-aware. The calling thread (actor or not) sleeps until `done(arg)`
- * or the deadline; whoever makes it true calls mu__notify on the waiter, which must stay valid
- * until then (type-stable or reference-counted). MU_OK, MU_ETIMEOUT, MU_EKILLED.
+ * Waiting outside the mailbox, kill-aware. The calling thread (actor or not) sleeps until
+ * `done(arg)` or the deadline; whoever makes it true calls mu__notify on the waiter, which must
+ * stay valid until then (type-stable or reference-counted). MU_OK, MU_ETIMEOUT, MU_EKILLED.
  */
 typedef struct mu__waiter {
-    struct mu__park *_Atomic park; /* whom to wake: the actor's own, or `own` */
-    struct { _Atomic uint32_t word; } own;
+    _Atomic(mu__park *) park; /* whom to wake: the actor's own, or `own` */
+    mu__park own;
 } mu__waiter;
 void mu__waiter_init(mu__waiter *waiter);
 mu_err mu__wait(mu__waiter *waiter, bool (*done)(void *arg), void *arg, int64_t deadline);
 void mu__notify(mu__waiter *waiter);
 
 /*
- * While an actor waits in poll(2) it cannot hear its park: `fd` (an eventfd) is rung instead when it
- * is told to exit. Set before polling, -1 after; MU_EKILLED if it has been told to already. A
+ * While an actor waits in poll(2) it cannot hear its park: `fd` (an eventfd) is rung instead when
+ * it is told to exit. Set before polling, -1 after; MU_EKILLED if it has been told to already. A
  * no-op in threads that are no actors. The fd must stay open until it is unset.
  */
 mu_err mu__set_bell(int fd);
@@ -91,10 +92,10 @@ int64_t mu__now(const mu_system *system);
 
 /* Slots that upper floors fill; the runtime never looks inside. */
 typedef enum mu__slot_id {
-    MU__SLOT_ROOT,   /* lib/system: mu_pid * of the root supervisor */
-    MU__SLOT_WARDEN, /* lib/port: mu__warden * */
+    MU__SLOT_ROOT,     /* lib/system: mu_pid * of the root supervisor */
+    MU__SLOT_WARDEN,   /* lib/port: mu__warden * */
     MU__SLOT_REGISTRY, /* lib/otp: table of named registries */
-    MU__SLOT_POOLS,  /* lib/pool: table of named pools */
+    MU__SLOT_POOLS,    /* lib/pool: table of named pools */
     MU__SLOT_COUNT
 } mu__slot_id;
 void *mu__slot_get(const mu_system *system, mu__slot_id id);

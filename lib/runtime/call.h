@@ -32,8 +32,9 @@ typedef struct mu__call mu__call;
 mu_err mu__call_open(mu_system *system, mu__call **ret_call, mu__reply_to *ret_to);
 
 /*
- * Sends `message` with the reply handle to `pid` and ties the call to its life: a dead one completes
- * it at once with MU_ENOPROC. Consumes the message. MU_OK also then (the wait tells); MU_ENOMEM.
+ * Sends `message` with the reply handle to `pid` and ties the call to its life: a dead one
+ * completes it at once with MU_ENOPROC. Consumes the message. MU_OK also then (the wait tells);
+ * MU_ENOMEM.
  */
 mu_err mu__call_request(mu__call *call, mu_pid pid, mu__kind kind, mu_message message);
 

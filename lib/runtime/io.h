@@ -27,7 +27,7 @@ typedef struct mu__io_source {
     int fd;
     uint32_t events; /* EPOLLIN, EPOLLOUT, EPOLLONESHOT, ... */
     void (*ready)(struct mu__io_source *source, uint32_t events); /* in the I/O thread, no locks */
-    uint32_t index;      /* private: place in the table, 0 = not added */
+    uint32_t index; /* private: place in the table, 0 = not added */
 } mu__io_source;
 
 /* MU_ENOMEM, MU_ESYS + errno of epoll_ctl, MU_ESTOPPED. */

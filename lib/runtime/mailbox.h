@@ -7,8 +7,8 @@
  * head doubles as the consumer's state, so that a producer learns with the same instruction
  * whether anybody sleeps (wake it) or whether the mailbox is closed (destroy the message).
  *
- * A node carries the generation of the actor it was meant for: slots are type-stable, so a push that
- * lost a race against death and reuse lands in a stranger's mailbox and is thrown away there.
+ * A node carries the generation of the actor it was meant for: slots are type-stable, so a push
+ * that lost a race against death and reuse lands in a stranger's mailbox and is thrown away there.
  *
  * Thread-safety: push and close from any thread; take, sleep and awake by the owner.
  * Ownership: the mailbox owns its nodes; a refused node stays the caller's.

@@ -14,6 +14,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -49,6 +50,19 @@ static char mark[64]; /* "MUSTER_TEST_MARK=pid-time", empty until the first test
 static void take(snapshot *shot);
 static bool same(const snapshot *now, char *why, size_t why_size);
 
+static void *do_nothing(void *arg)
+{
+    return arg;
+}
+
+/* ThreadSanitizer starts a thread of its own with the first one that a process starts. */
+static void start_a_first_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
 void mu_test_begin(void)
 {
     char value[40];
@@ -58,6 +72,7 @@ void mu_test_begin(void)
     snprintf(value, sizeof value, "%d-%lld", (int)getpid(), (long long)mu_test_now_ms());
     setenv(MARK_NAME, value, 1);
     snprintf(mark, sizeof mark, MARK_NAME "=%s", value);
+    start_a_first_thread();
     take(&baseline);
 }
 

@@ -1,0 +1,432 @@
+/*
+ * The I/O thread (io.h): one epoll, one heap of alarms on a timerfd. Called by timer.c, and by port
+ * and pool for their fds and deadlines.
+ *
+ * A source is found through a table index with a generation, not through its address, so an event
+ * that epoll had already handed out for a removed source is recognised and dropped. Setting an
+ * alarm arms the timerfd from the caller's thread and only if it is the earliest: the I/O thread is
+ * not woken to learn of a deadline, and a deadline that is never reached costs no wake at all.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "runtime/system_impl.h"
+
+enum { BATCH = 64, IO_STACK = 256 * 1024 };
+
+static _Thread_local const mu__io *inside; /* set in the I/O thread of that mu__io */
+
+/* ---- running callbacks and waiting for them -------------------------------------------------- */
+
+static void begin_locked(mu__io *io, const void *what) MU_REQUIRES(&io->lock)
+{
+    io->running = what;
+}
+
+static void end_callback(mu__io *io)
+{
+    mu_lock_acquire(&io->lock);
+    io->running = NULL;
+    mu__remover *remover = io->removers;
+    io->removers = NULL;
+    while (remover) {
+        mu__remover *next = remover->next; /* on its owner's stack: gone once done is set */
+        /* Notified under the lock: the waiter takes it before it returns. */
+        atomic_store(&remover->done, true);
+        mu__notify(&remover->waiter);
+        remover = next;
+    }
+    mu_lock_release(&io->lock);
+}
+
+static bool remover_done(void *arg)
+{
+    return atomic_load((_Atomic bool *)arg);
+}
+
+/* Waits until the callback of `what` is not running; called without the lock. */
+static void await_callback(mu__io *io, const void *what)
+{
+    if (inside == io)
+        return;
+    mu__remover remover = {.next = NULL};
+    atomic_store(&remover.done, false);
+    mu__waiter_init(&remover.waiter);
+    mu_lock_acquire(&io->lock);
+    bool running = io->running == what;
+    if (running) {
+        remover.next = io->removers;
+        io->removers = &remover;
+    }
+    mu_lock_release(&io->lock);
+    if (!running)
+        return;
+    /* Not to be interrupted by an exit signal: the callback is short, the memory is the caller's.
+     */
+    while (mu__wait(&remover.waiter, remover_done, &remover.done, MU_NEVER) == MU_EKILLED)
+        (void)mu__park_wait(atomic_load(&remover.waiter.park), MU_NEVER);
+    mu_lock_acquire(&io->lock); /* end_callback is through with the remover */
+    mu_lock_release(&io->lock);
+}
+
+/* ---- sources ----------------------------------------------------------------------------------
+ */
+
+static uint64_t token_locked(const mu__io *io, uint32_t index) MU_REQUIRES(&io->lock)
+{
+    return (uint64_t)io->entries[index].generation << 32 | index;
+}
+
+static mu_err find_entry_locked(mu__io *io, uint32_t *ret_index) MU_REQUIRES(&io->lock)
+{
+    for (uint32_t i = io->free_hint; i < io->n_entries; i++) {
+        if (!io->entries[i].source) {
+            io->free_hint = i + 1;
+            *ret_index = i;
+            return MU_OK;
+        }
+    }
+    size_t room = io->n_entries ? io->n_entries * 2 : 16;
+    mu__io_entry *entries = io->system->sys->resize(io->entries, room * sizeof *entries);
+    if (!entries)
+        return MU_ENOMEM;
+    memset(entries + io->n_entries, 0, (room - io->n_entries) * sizeof *entries);
+    *ret_index = io->n_entries ? (uint32_t)io->n_entries : 1;
+    io->entries = entries;
+    io->n_entries = room;
+    io->free_hint = *ret_index + 1;
+    return MU_OK;
+}
+
+static mu_err control_locked(mu__io *io, int op, mu__io_source *source, uint32_t events)
+    MU_REQUIRES(&io->lock)
+{
+    struct epoll_event event = {.events = events};
+    event.data.u64 = token_locked(io, source->index);
+    if (io->system->sys->epoll_ctl(io->epoll, op, source->fd, &event) == 0)
+        return MU_OK;
+    return MU_ERRNO(errno);
+}
+
+static void forget_locked(mu__io *io, mu__io_source *source) MU_REQUIRES(&io->lock)
+{
+    mu__io_entry *entry = &io->entries[source->index];
+    entry->source = NULL;
+    entry->generation++;
+    if (source->index < io->free_hint)
+        io->free_hint = source->index;
+    source->index = 0;
+}
+
+mu_err mu__io_add(mu_system *system, mu__io_source *source)
+{
+    mu__io *io = &system->io;
+    uint32_t index = 0;
+    mu_lock_acquire(&io->lock);
+    mu_err err = find_entry_locked(io, &index);
+    if (err == MU_OK) {
+        source->index = index;
+        io->entries[index].source = source;
+        err = control_locked(io, EPOLL_CTL_ADD, source, source->events);
+        if (err != MU_OK)
+            forget_locked(io, source);
+    }
+    mu_lock_release(&io->lock);
+    return err;
+}
+
+mu_err mu__io_modify(mu_system *system, mu__io_source *source, uint32_t events)
+{
+    mu__io *io = &system->io;
+    mu_err err = MU_ENOTFOUND;
+    mu_lock_acquire(&io->lock);
+    if (source->index) {
+        source->events = events;
+        err = control_locked(io, EPOLL_CTL_MOD, source, events);
+    }
+    mu_lock_release(&io->lock);
+    return err;
+}
+
+void mu__io_remove(mu_system *system, mu__io_source *source)
+{
+    mu__io *io = &system->io;
+    mu_lock_acquire(&io->lock);
+    if (source->index) {
+        (void)control_locked(io, EPOLL_CTL_DEL, source, 0);
+        forget_locked(io, source);
+    }
+    mu_lock_release(&io->lock);
+    await_callback(io, source);
+}
+
+static void dispatch(mu_system *system, const struct epoll_event *event)
+{
+    mu__io *io = &system->io;
+    uint32_t index = (uint32_t)event->data.u64;
+    if (index == 0) {
+        uint64_t count; /* the timerfd or the wake-up: emptied, then the loop looks at everything */
+        ssize_t n = read(io->timer, &count, sizeof count);
+        n = read(io->wake, &count, sizeof count);
+        (void)n;
+        return;
+    }
+    mu_lock_acquire(&io->lock);
+    mu__io_source *source = NULL;
+    if (event->data.u64 == token_locked(io, index))
+        source = io->entries[index].source;
+    if (source)
+        begin_locked(io, source);
+    mu_lock_release(&io->lock);
+    if (source) {
+        source->ready(source, event->events);
+        end_callback(io);
+    }
+}
+
+/* ---- alarms: a binary heap by deadline ---------------------------------------------------------
+ */
+
+static void place_locked(mu__io *io, size_t i, mu__alarm *alarm) MU_REQUIRES(&io->lock)
+{
+    io->heap[i] = alarm;
+    alarm->heap_index = i + 1;
+}
+
+static void sift_up_locked(mu__io *io, size_t i) MU_REQUIRES(&io->lock)
+{
+    mu__alarm *alarm = io->heap[i];
+    while (i > 0 && io->heap[(i - 1) / 2]->deadline > alarm->deadline) {
+        place_locked(io, i, io->heap[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    place_locked(io, i, alarm);
+}
+
+static void sift_down_locked(mu__io *io, size_t i) MU_REQUIRES(&io->lock)
+{
+    mu__alarm *alarm = io->heap[i];
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= io->heap_length)
+            break;
+        if (child + 1 < io->heap_length &&
+            io->heap[child + 1]->deadline < io->heap[child]->deadline)
+            child++;
+        if (io->heap[child]->deadline >= alarm->deadline)
+            break;
+        place_locked(io, i, io->heap[child]);
+        i = child;
+    }
+    place_locked(io, i, alarm);
+}
+
+static void remove_locked(mu__io *io, mu__alarm *alarm) MU_REQUIRES(&io->lock)
+{
+    size_t i = alarm->heap_index - 1;
+    alarm->heap_index = 0;
+    mu__alarm *last = io->heap[--io->heap_length];
+    if (last == alarm)
+        return;
+    place_locked(io, i, last);
+    sift_down_locked(io, i);
+    sift_up_locked(io, last->heap_index - 1);
+}
+
+/* Arms the timerfd for the earliest alarm, if that is earlier than what it is armed for. */
+static void arm_locked(mu__io *io) MU_REQUIRES(&io->lock)
+{
+    int64_t earliest = io->heap_length ? io->heap[0]->deadline : MU_NEVER;
+    if (earliest >= io->armed)
+        return;
+    io->armed = earliest;
+    if (earliest < 1)
+        earliest = 1; /* all zero would disarm it */
+    struct itimerspec at = {.it_value = {earliest / MU_SECOND, earliest % MU_SECOND}};
+    (void)io->system->sys->timerfd_settime(io->timer, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+static mu_err grow_heap_locked(mu__io *io) MU_REQUIRES(&io->lock)
+{
+    if (io->heap_length < io->heap_room)
+        return MU_OK;
+    size_t room = io->heap_room ? io->heap_room * 2 : 16;
+    mu__alarm **heap = io->system->sys->resize(io->heap, room * sizeof(mu__alarm *));
+    if (!heap)
+        return MU_ENOMEM;
+    io->heap = heap;
+    io->heap_room = room;
+    return MU_OK;
+}
+
+mu_err mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline)
+{
+    mu__io *io = &system->io;
+    mu_lock_acquire(&io->lock);
+    if (alarm->heap_index)
+        remove_locked(io, alarm);
+    mu_err err = MU_OK;
+    alarm->deadline = deadline;
+    if (deadline != MU_NEVER)
+        err = grow_heap_locked(io);
+    if (err == MU_OK && deadline != MU_NEVER) {
+        place_locked(io, io->heap_length++, alarm);
+        sift_up_locked(io, io->heap_length - 1);
+        arm_locked(io);
+    }
+    mu_lock_release(&io->lock);
+    return err;
+}
+
+bool mu__alarm_withdraw(mu_system *system, mu__alarm *alarm)
+{
+    mu__io *io = &system->io;
+    mu_lock_acquire(&io->lock);
+    bool was_set = alarm->heap_index != 0;
+    if (was_set)
+        remove_locked(io, alarm);
+    mu_lock_release(&io->lock);
+    return was_set;
+}
+
+bool mu__alarm_cancel(mu_system *system, mu__alarm *alarm)
+{
+    if (mu__alarm_withdraw(system, alarm))
+        return true;
+    await_callback(&system->io, alarm);
+    return false;
+}
+
+static mu__alarm *next_due_locked(mu__io *io, int64_t now) MU_REQUIRES(&io->lock)
+{
+    if (io->heap_length == 0 || io->heap[0]->deadline > now)
+        return NULL;
+    mu__alarm *alarm = io->heap[0];
+    remove_locked(io, alarm);
+    return alarm;
+}
+
+static void fire_due(mu_system *system)
+{
+    mu__io *io = &system->io;
+    for (;;) {
+        int64_t now = mu__now(system);
+        mu_lock_acquire(&io->lock);
+        if (io->armed <= now)
+            io->armed = MU_NEVER; /* it has gone off */
+        mu__alarm *alarm = next_due_locked(io, now);
+        if (alarm)
+            begin_locked(io, alarm);
+        else
+            arm_locked(io);
+        mu_lock_release(&io->lock);
+        if (!alarm)
+            return;
+        alarm->fire(alarm);
+        end_callback(io);
+    }
+}
+
+/* ---- the thread ---------------------------------------------------------------------------------
+ */
+
+static void *io_main(void *arg)
+{
+    mu_system *system = arg;
+    mu__io *io = &system->io;
+    inside = io;
+    struct epoll_event events[BATCH];
+    while (!atomic_load(&io->quit)) {
+        int n = epoll_wait(io->epoll, events, BATCH, -1);
+        for (int i = 0; i < n; i++)
+            dispatch(system, &events[i]);
+        fire_due(system);
+    }
+    return NULL;
+}
+
+static mu_err watch_bare(mu_system *system, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (system->sys->epoll_ctl(system->io.epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+        return MU_OK;
+    return MU_ERRNO(errno);
+}
+
+static mu_err open_fds(mu_system *system)
+{
+    mu__io *io = &system->io;
+    io->epoll = system->sys->epoll_create1(EPOLL_CLOEXEC);
+    if (io->epoll < 0)
+        return MU_ERRNO(errno);
+    io->timer = system->sys->timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (io->timer < 0)
+        return MU_ERRNO(errno);
+    io->wake = system->sys->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (io->wake < 0)
+        return MU_ERRNO(errno);
+    mu_err err = watch_bare(system, io->timer);
+    return err == MU_OK ? watch_bare(system, io->wake) : err;
+}
+
+static mu_err start_thread(mu_system *system)
+{
+    pthread_attr_t attr;
+    int rc = pthread_attr_init(&attr);
+    if (rc != 0)
+        return MU_ERRNO(rc);
+    (void)pthread_attr_setstacksize(&attr, IO_STACK);
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = system->sys->thread_create(&system->io.thread, &attr, io_main, system);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attr);
+    system->io.started = rc == 0;
+    return rc == 0 ? MU_OK : MU_ERRNO(rc);
+}
+
+mu_err mu__io_start(mu_system *system) MU_NO_TSA
+{
+    mu__io *io = &system->io;
+    io->system = system;
+    mu_lock_init(&io->lock);
+    io->epoll = io->timer = io->wake = -1;
+    io->armed = MU_NEVER;
+    io->free_hint = 1;
+    mu_err err = open_fds(system);
+    return err == MU_OK ? start_thread(system) : err;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+void mu__io_stop(mu_system *system) MU_NO_TSA
+{
+    mu__io *io = &system->io;
+    if (io->started) {
+        atomic_store(&io->quit, true);
+        uint64_t one = 1;
+        ssize_t n = write(io->wake, &one, sizeof one);
+        (void)n;
+        (void)pthread_join(io->thread, NULL);
+        io->started = false;
+    }
+    close_fd(io->epoll);
+    close_fd(io->timer);
+    close_fd(io->wake);
+    io->epoll = io->timer = io->wake = -1;
+    free(io->entries);
+    free(io->heap);
+    io->entries = NULL;
+    io->heap = NULL;
+    mu_lock_deinit(&io->lock);
+}

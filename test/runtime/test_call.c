@@ -1,0 +1,56 @@
+/* Requests and replies apart from the mailbox. */
+#include "runtime/actor.h"
+#include "runtime/call.h"
+#include "runtime/runtime.h"
+#include "support/mu_test.h"
+
+enum { TICK = 1, STOP };
+
+static void echo_server(void *arg)
+{
+    (void)arg;
+    mu__envelope e;
+    while (mu__receive(&e, MU_NEVER, false) == MU_OK) {
+        if (e.kind == MU__KIND_CALL)
+            (void)mu__call_complete(e.from, MU_OK, e.message, NULL);
+        else if (e.message.tag == STOP)
+            return;
+        else
+            mu_message_clear(&e.message);
+    }
+}
+
+MU_TEST(call, a_foreign_thread_calls_and_hears_of_the_death_of_the_server)
+{
+    mu_system *system = NULL;
+    mu_check_ok(mu__runtime_start(NULL, &system));
+    mu_pid pid;
+    mu_check_ok(mu_spawn(system, NULL, echo_server, NULL, &pid));
+    for (int i = 0; i < 1000; i++) {
+        mu__call *call;
+        mu__reply_to to;
+        mu_message reply;
+        mu_check_ok(mu__call_open(system, &call, &to));
+        mu_check_ok(mu__call_request(call, pid, MU__KIND_CALL, mu_message_string(TICK, "hi")));
+        mu_check_ok(mu__call_wait(call, MU_NEVER, &reply, NULL));
+        mu__call_close(call);
+        mu_check_str(reply.data, "hi");
+        mu_message_clear(&reply);
+        mu_check(!mu__call_complete(to, MU_OK, mu_message_string(1, "second"), NULL));
+    }
+    mu__call *call;
+    mu__reply_to to;
+    mu_check_ok(mu__call_open(system, &call, &to));
+    mu__call_attach(call, pid);
+    mu_check_eq(mu__call_wait(call, 0, NULL, NULL), MU_ETIMEOUT);
+    mu_check_ok(mu_send(pid, mu_message_tag(STOP)));
+    mu_reason reason;
+    mu_check_eq(mu__call_wait(call, MU_NEVER, NULL, &reason), MU_EDOWN);
+    mu_check_eq(reason.cls, MU_REASON_NORMAL);
+    mu__call_close(call);
+    mu_check_ok(mu__call_open(system, &call, &to));
+    mu_check_ok(mu__call_request(call, pid, MU__KIND_CALL, mu_message_string(TICK, "dead")));
+    mu_check_eq(mu__call_wait(call, MU_NEVER, NULL, &reason), MU_ENOPROC);
+    mu__call_close(call);
+    mu_check_eq(mu__runtime_stop(&system), 0u);
+}
