@@ -26,7 +26,7 @@ mu_err mu__buffer_grow(mu__buffer *buffer, size_t extra)
     if (extra > buffer->max - size)
         return MU_ETOOBIG;
 
-    /* Consumed bytes are reused when that is at least half the block: amortised, a byte moves once. */
+    /* Consumed bytes are reused when they are half the block: amortised, a byte moves once. */
     if (buffer->start >= buffer->capacity - buffer->start && size + extra <= buffer->capacity) {
         memmove(buffer->block, mu__buffer_data(buffer), size);
         buffer->start = 0;

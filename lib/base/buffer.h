@@ -1,9 +1,9 @@
 /*
  * base/buffer.h - a growable run of bytes with an upper limit.
  *
- * Bytes are added at the end and consumed at the front. Memory grows by doubling as bytes arrive and
- * never on somebody's announcement; beyond `max` live bytes the answer is MU_ETOOBIG. A failed call
- * leaves the contents as they were.
+ * Bytes are added at the end and consumed at the front. Memory grows by doubling as bytes arrive
+ * and never on somebody's announcement; beyond `max` live bytes the answer is MU_ETOOBIG. A failed
+ * call leaves the contents as they were.
  *
  *     mu__buffer in;
  *     mu__buffer_init(&in, &mu__sys_real, 64 << 20);

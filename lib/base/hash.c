@@ -21,8 +21,8 @@
 #include <stdbool.h>
 
 /*
- * An entry as uthash sees it. The public type is a run of characters, through which C lets an object
- * of any type be stored, so that hash.h need not show uthash.h to all who include it.
+ * An entry as uthash sees it. The public type is a run of characters, through which C lets an
+ * object of any type be stored, so that hash.h need not show uthash.h to all who include it.
  */
 typedef struct node {
     UT_hash_handle hh;
@@ -71,7 +71,8 @@ uint64_t mu__hash_bytes(const mu__hash_key *key, const void *data, size_t size)
 {
     const unsigned char *p = data;
     uint64_t v[4] = {key->k0 ^ UINT64_C(0x736f6d6570736575), key->k1 ^ UINT64_C(0x646f72616e646f6d),
-                     key->k0 ^ UINT64_C(0x6c7967656e657261), key->k1 ^ UINT64_C(0x7465646279746573)};
+                     key->k0 ^ UINT64_C(0x6c7967656e657261),
+                     key->k1 ^ UINT64_C(0x7465646279746573)};
     uint64_t word;
 
     for (size_t left = size; left >= 8; left -= 8, p += 8) {
@@ -94,8 +95,8 @@ uint64_t mu__hash_bytes(const mu__hash_key *key, const void *data, size_t size)
 mu__hash_key mu__hash_key_make(uint64_t salt)
 {
     /*
-     * The kernel gives every new program 16 random bytes. They are only ever hashed, never shown, and
-     * unlike getrandom reading them can neither fail nor block.
+     * The kernel gives every new program 16 random bytes. They are only ever hashed, never shown,
+     * and unlike getrandom reading them can neither fail nor block.
      */
     mu__hash_key secret = {0, 0};
     const void *random = (const void *)getauxval(AT_RANDOM);

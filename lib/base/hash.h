@@ -2,10 +2,10 @@
  * base/hash.h - a keyed hash function and an intrusive hash table; the only user of uthash.
  *
  * Names, references and ids are looked up by bytes. Some of those bytes come from outside, so every
- * table hashes with SipHash under a secret key: nobody can choose names that all meet in one bucket.
- * An object that stands in a table embeds a mu__table_entry; the table points at the object's own
- * key. uthash itself stays behind this page: its macros call exit() when memory is short unless told
- * otherwise, and bind to names in the scope that uses them.
+ * table hashes with SipHash under a secret key: nobody can choose names that all meet in one
+ * bucket. An object that stands in a table embeds a mu__table_entry; the table points at the
+ * object's own key. uthash itself stays behind this page: its macros call exit() when memory is
+ * short unless told otherwise, and bind to names in the scope that uses them.
  *
  *     struct named { mu__table_entry entry; char name[64]; };
  *     mu__table names;
@@ -35,7 +35,7 @@ typedef struct mu__hash_key {
 /* A secret that differs between processes and between values of `salt`. Never fails. */
 mu__hash_key mu__hash_key_make(uint64_t salt);
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012), as CPython uses it. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012), as in CPython. */
 uint64_t mu__hash_bytes(const mu__hash_key *key, const void *data, size_t size);
 
 /* Storage for uthash's handle; see hash.c. Needs no initialisation. */
@@ -45,7 +45,7 @@ typedef struct mu__table_entry {
 
 /* The object that embeds `entry` as its member `member`. */
 #define MU__TABLE_OBJECT(entry, type, member)                                                      \
-    ((type *)(void *)((char *)(entry) - offsetof(type, member)))
+    ((type *)(void *)((char *)(entry)-offsetof(type, member)))
 
 typedef struct mu__table {
     void *head; /* the first entry in order of insertion; NULL: empty */
@@ -60,8 +60,8 @@ void mu__table_init(mu__table *table, const mu_sys *sys);
 void mu__table_deinit(mu__table *table);
 
 /*
- * Puts `entry` under the `size` bytes at `key`, at most UINT32_MAX. MU_ENAMETAKEN if the key is there already,
- * MU_ENOMEM; on error the table is unchanged and the entry is in none.
+ * Puts `entry` under the `size` bytes at `key`, at most UINT32_MAX. MU_ENAMETAKEN if the key is
+ * there already, MU_ENOMEM; on error the table is unchanged and the entry is in none.
  */
 mu_err mu__table_insert(mu__table *table, mu__table_entry *entry, const void *key, size_t size);
 

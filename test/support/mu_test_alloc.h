@@ -9,8 +9,8 @@
  *     }
  *     mu_check(mu_test_alloc_failed > 0);
  *
- * runs the body with the first allocation failing, then the second, and so on, until the body breaks
- * out of the loop because a run passed. LeakSanitizer sees what a failing run leaves behind.
+ * runs the body with the first allocation failing, then the second, and so on, until the body
+ * breaks out of the loop because a run passed. LeakSanitizer sees what a failing run leaves behind.
  *
  * Thread-safety: one test at a time; the allocations may come from any thread.
  */

@@ -1,0 +1,23 @@
+/*
+ * muster: everything at once
+ *
+ * Purpose: one line for programs that use most of it. A program that uses one noun includes that noun's header.
+ */
+#ifndef MUSTER_MUSTER_H
+#define MUSTER_MUSTER_H
+
+#include <muster/actor.h>
+#include <muster/builder.h>
+#include <muster/decls.h>
+#include <muster/dynamic_supervisor.h>
+#include <muster/error.h>
+#include <muster/event.h>
+#include <muster/gen_server.h>
+#include <muster/reason.h>
+#include <muster/supervisor.h>
+#include <muster/system.h>
+#include <muster/timer.h>
+#include <muster/value.h>
+#include <muster/version.h>
+
+#endif
