@@ -361,7 +361,10 @@ const char *mu_value_str(const mu_value *value, const char *path, const char *fa
     size_t size;
     if (mu_value_get_str(value, path, &text, &size, NULL) != MU_OK)
         return fallback;
-    text = mu__value_text(value->block_, text, size);
+    if (value->block_)
+        text = mu__value_text(value->block_, text, size);
+    else
+        text = NULL;
     return text ? text : fallback;
 }
 

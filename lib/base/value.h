@@ -46,6 +46,15 @@ void mu__value_from_buffer(mu__buffer *take_buffer, mu_value *ret_value);
 mu_err mu__value_from_checked(const mu_sys *sys, const void *data, size_t size,
                               mu_value *ret_value);
 
+/*
+ * Lends bytes that mu__check has passed to the readers of muster/value.h, as long as the bytes last.
+ * mu_value_str gives its default: it has nowhere to put a copy. Not for mu_value_copy.
+ */
+static inline mu_value mu__value_lend(const void *data, size_t size)
+{
+    return (mu_value){data, size, NULL, false};
+}
+
 /* mu_value_from_bytes with memory from `sys`. */
 mu_err mu__value_from_bytes(const mu_sys *sys, const void *data, size_t size, mu_value *ret_value,
                             mu_error *error);
