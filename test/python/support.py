@@ -4,14 +4,16 @@ Used by every test_*.py beside it.  The peer packs with the SDK's own codec, so 
 package is; frames that must be wrong are sent as raw bytes.
 """
 
+import fcntl
 import os
 import select
 import signal
 import struct
 import subprocess
 import sys
-import textwrap
 import tempfile
+import termios
+import textwrap
 import time
 import unittest
 
@@ -86,6 +88,10 @@ class Peer:
         view = memoryview(data)
         while view:
             view = view[os.write(self.requests, view) :]
+
+    def await_taken(self):
+        """Waits until the worker has read all that was sent."""
+        wait_until(lambda: _unread(self.requests) == 0, "the worker reads its requests")
 
     def close_requests(self):
         os.close(self.requests)
@@ -166,6 +172,10 @@ def frame(message):
     return struct.pack(">I", len(body)) + body
 
 
+def _unread(fd):
+    return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
+
+
 def _content(file):
     size = os.fstat(file.fileno()).st_size
     return os.pread(file.fileno(), size, 0)
@@ -182,8 +192,6 @@ def _place(to_worker, from_worker):
 
 
 def _above(fd):
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD, 16)
 
 

@@ -44,16 +44,21 @@ def calculate(expression):
     if len(expression) > MAX_LENGTH:
         raise WorkerError("TooComplex", "an expression has at most %d characters" % MAX_LENGTH)
     try:
-        value = _value(ast.parse(expression.strip(), mode="eval").body)
-    except (SyntaxError, ValueError) as error:
-        if isinstance(error, SyntaxError):
-            raise BadArguments("no expression: %s" % error.msg) from None
-        raise
+        value = _value(_parsed(expression))
     except (RecursionError, MemoryError):
         raise WorkerError("TooComplex", "the expression is nested too deeply") from None
     if type(value) is int and not -(2**63) <= value < 2**64:
         raise WorkerError("TooBig", "the result has %d bits, the wire carries 64" % value.bit_length())
     return value
+
+
+def _parsed(expression):
+    try:
+        return ast.parse(expression.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise BadArguments("no expression: %s" % error.msg) from None
+    except ValueError as error:  # a null byte
+        raise BadArguments("no expression: %s" % error) from None
 
 
 def _value(node):

@@ -5,25 +5,30 @@ bodies together, and cut into messages; those that came together wait in `_queue
 something from the host (the main loop, ctx.cancelled, ctx.call) reads through `_read_some`, in the one thread that
 runs the handlers; other threads may only log.
 
-A frame leaves in one write under `_lock`, whole or not at all: after SIGTERM or a lost host `_closed` keeps
-everybody from writing behind a torn one.
+Other threads may write log records while an answer is on its way.  A write of up to ATOMIC bytes goes into a pipe
+whole (PIPE_BUF, pipe(7)) and needs no lock; a log record is never longer; and longer answers are written under `_lock`,
+which every log record takes.  After SIGTERM or a lost host `_closed` keeps everybody from writing behind a torn frame.
 """
 
 import os
 import sys
 from _thread import allocate_lock, get_ident
-from collections import deque
 from time import monotonic, monotonic_ns, sleep
 
+try:
+    from _collections import deque  # built in; `collections` around it costs a millisecond
+except ImportError:
+    from collections import deque
+
 from ._context import Context
-from ._errors import EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, described
+from ._errors import EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, clean, described
 from ._version import __version__
-from ._wire import HEADER, ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, Codec
+from ._wire import HEADER, ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, new_codec
 from ._worker import ANSWER_FD, REQUEST_FD, complete, refusal
 
 READ_SIZE = 65536  # what a pipe holds; asking for more makes every read dearer
 OWN_BUFFER = 4096  # an unfinished frame beyond this gets a buffer of its own, filled in place
-INLINE = 65536  # up to here header and body are joined and written at once
+ATOMIC = 4096  # PIPE_BUF
 HOLD = 16384  # answers of quick commands wait for one another up to here
 
 _REFUSED = -1  # the "type" of a queued request that could not be decoded: [_REFUSED, id, error]
@@ -40,6 +45,8 @@ class Channel:
         self.worker = worker
         self.worker_id = worker.id
         self._codec = None
+        self._pack = self._unpack = None
+        self._max_frame = 0
         self._queue = deque()
         self._rest = b""  # the beginning of a frame, shorter than OWN_BUFFER
         self._body = None  # or the buffer of a long one ...
@@ -50,6 +57,7 @@ class Channel:
         self._calls = 0
         self._gone = False  # end of file: the host closed the pipe or is dead
         self._closed = False
+        self._serving = False
         self._lock = allocate_lock()
         self._thread = get_ident()
         self._process = os.getpid()
@@ -62,6 +70,7 @@ class Channel:
         self._prepare_process()
         try:
             self._start()
+            self._serving = True
             self._serve()
         except ProtocolError as error:
             sys.stderr.write("muster_worker: the host broke the protocol: %s\n" % error)
@@ -91,7 +100,8 @@ class Channel:
 
     def _start(self):
         try:
-            self._codec = Codec()
+            self._codec = new_codec()
+            self._pack, self._unpack, self._max_frame = self._codec.pack, self._codec.unpack, self._codec.max_frame
             self._check_version()
             worker = self.worker
             worker.timeline["imports"] = monotonic_ns()
@@ -106,13 +116,13 @@ class Channel:
                 "runtime": "python %d.%d.%d" % sys.version_info[:3],
                 "max_frame": self._codec.max_frame,
             }
-            self._send(self._codec.pack((NOTIFICATION, "hello", hello)))
+            self._send(self._pack([NOTIFICATION, "hello", hello]))
             worker.started()
             worker.timeline["ready"] = monotonic_ns()
         except Exception as error:
             start_failed(self._codec, self._send, "on_start", error)
             raise SystemExit(1) from None
-        self._send(self._codec.pack((NOTIFICATION, "ready", {"timeline": worker.timeline})))
+        self._send(self._pack([NOTIFICATION, "ready", {"timeline": worker.timeline}]))
 
     def _check_version(self):
         wanted = os.environ.get("MUSTER_PROTOCOL", "")
@@ -122,10 +132,9 @@ class Channel:
     def _stop(self):
         if os.getpid() != self._process:
             os._exit(0)  # a copy that a handler forked and that came back: it must not stop what is not its own
-        if self._codec is None:
-            return
         try:
-            self.worker.stopped()
+            if self._serving:
+                self.worker.stopped()
         finally:
             if "muster_worker._async" in sys.modules:
                 sys.modules["muster_worker._async"].close()
@@ -146,35 +155,36 @@ class Channel:
 
     def _serve(self):
         """Answers one request after the other until the host says shutdown or closes the pipe."""
-        queue, commands, answer = self._queue, self.worker.commands, self._answer
+        queue, find, answer, send = self._queue, self.worker.commands.get, self._answer, self._send
         held = b""
         while not self._closed:
             if not queue:
                 if held:
-                    self._write(held)
+                    self._write((held,))
                     held = b""
                 if not self._read_some():
                     return
-                continue
+                if not queue:  # half a frame, or one that asked for nothing
+                    continue
             message = queue.popleft()
-            kind = message[0]
-            if kind == NOTIFICATION:  # shutdown, in its place behind the requests that came before it
+            if message[0] == NOTIFICATION:  # shutdown, in its place behind the requests that came before it
+                self.worker.grace = _seconds(message[2])
                 break
-            command = commands.get(message[2]) if kind == REQUEST else None
+            command = find(message[2])
             quick = command is not None and command.quick
             if held and not quick:  # nobody's finished answer waits for another's slow handler
-                self._write(held)
+                self._write((held,))
                 held = b""
             body = answer(message, command)
-            if quick and (queue or held) and len(body) + len(held) < HOLD:
-                held += HEADER.pack(len(body)) + body
-            else:
-                if held:
-                    self._write(held)
-                    held = b""
-                self._send(body)
+            if not (held or quick and queue):
+                send(body)
+                continue
+            held += HEADER.pack(len(body)) + body
+            if len(held) > HOLD:
+                self._write((held,))
+                held = b""
         if held:
-            self._write(held)
+            self._write((held,))
 
     def _answer(self, message, command):
         """The body of the response to one request; the handler runs in here."""
@@ -189,7 +199,7 @@ class Channel:
             result = command.start(context, message[3])
             if not command.plain:
                 result = complete(result, self, ident, self._emit)
-            return self._codec.pack((RESPONSE, ident, None, result))
+            return self._pack([RESPONSE, ident, None, result])
         except Exception as error:
             return self._refuse(ident, refusal(error))
         finally:
@@ -205,14 +215,14 @@ class Channel:
     def _refuse(self, ident, error):
         told = described(error, _SKIP)
         try:
-            return self._codec.pack((RESPONSE, ident, told, None))
+            return self._pack([RESPONSE, ident, told, None])
         except BadResult as broken:  # the error's own data does not fit
             told.pop("data", None)
             told["message"] += " (its data cannot be sent: %s)" % broken
-            return self._codec.pack((RESPONSE, ident, told, None))
+            return self._pack([RESPONSE, ident, told, None])
 
     def _emit(self, item):
-        self._send(self._codec.pack((ITEM, self._current, item)))
+        self._send(self._pack([ITEM, self._current, item]))
 
     # What a context asks
 
@@ -243,13 +253,21 @@ class Channel:
             record["request"] = ident
         if fields:
             record["fields"] = fields
-        try:
-            body = self._codec.pack_apart((NOTIFICATION, "log", record))
-        except BadResult:
-            record["message"] = ascii(record["message"])[:READ_SIZE]
-            record["fields"] = {ascii(key): ascii(value)[:READ_SIZE] for key, value in fields.items()}
-            body = self._codec.pack_apart((NOTIFICATION, "log", record))
-        self._send(body)
+        self._write((self._log_frame(record),))
+
+    def _log_frame(self, record):
+        """A frame of at most ATOMIC bytes: fields that cannot be encoded are sent as text, what is too long is cut."""
+        for room in (ATOMIC, ATOMIC // 4, 0):
+            try:
+                body = self._codec.pack_apart([NOTIFICATION, "log", record])
+                if len(body) <= ATOMIC - 4:
+                    break
+            except BadResult:
+                pass
+            record["message"] = clean(record["message"])[:room]
+            text = ", ".join("%s=%r" % item for item in record.get("fields", {}).items())
+            record["fields"] = {"text": ascii(text)[:room]}
+        return HEADER.pack(len(body)) + body
 
     def call(self, function, args, timeout, ident):
         """Calls a function of the host and serves as a reader until its answer is there."""
@@ -262,7 +280,7 @@ class Channel:
             meta["timeout"] = int(timeout * 1000)
         self._awaited[call] = None
         try:
-            self._send(self._codec.pack((REQUEST, call, function, args, meta)))
+            self._send(self._pack([REQUEST, call, function, args, meta]))
             while self._awaited[call] is None:
                 if ident is not None and ident in self._cancelled:
                     raise Cancelled()
@@ -302,14 +320,21 @@ class Channel:
         if not chunk:
             self._gone = True
             return False
+        if not self._rest and len(chunk) > 4 and HEADER.unpack_from(chunk)[0] == len(chunk) - 4 <= self._max_frame:
+            self._accept(chunk[4:])  # one whole frame, as nearly always
+            return True
+        return self._cut(chunk)
+
+    def _cut(self, chunk):
+        """Cuts what came into messages and keeps the beginning of the next."""
         if self._rest:
             chunk = self._rest + chunk
             self._rest = b""
         at, size = 0, len(chunk)
         while size - at >= 4:
             length = HEADER.unpack_from(chunk, at)[0]
-            if not 0 < length <= self._codec.max_frame:
-                raise ProtocolError("a frame of %d bytes; allowed are 1 to %d" % (length, self._codec.max_frame))
+            if not 0 < length <= self._max_frame:
+                raise ProtocolError("a frame of %d bytes; allowed are 1 to %d" % (length, self._max_frame))
             end = at + 4 + length
             if end > size:
                 if length > OWN_BUFFER:
@@ -340,7 +365,7 @@ class Channel:
     def _accept(self, body):
         """One message from the host: requests and shutdown wait their turn, the rest acts at once."""
         try:
-            message = self._codec.unpack(body)
+            message = self._unpack(body)
             kind = message[0]
             if kind == REQUEST:
                 _, ident, name, _, _ = message
@@ -376,25 +401,25 @@ class Channel:
     # Writing
 
     def _send(self, body):
-        """One frame."""
+        """One frame from the handlers' thread.  A host that is gone ends the serving."""
+        if self._closed:
+            return
         size = len(body)
-        if size <= INLINE:
-            self._write(HEADER.pack(size) + body)
-        else:
-            self._write(HEADER.pack(size), body)
+        if size > ATOMIC - 4:
+            self._write((HEADER.pack(size), body))
+            return
+        try:
+            os.write(ANSWER_FD, HEADER.pack(size) + body)
+        except OSError:
+            self._write((HEADER.pack(size), body))  # not a byte was written: wait for room, or learn why not
 
-    def _write(self, *pieces):
-        """All the bytes in one write, or in as many as the pipe wants.  A host that is gone ends the serving."""
+    def _write(self, pieces):
+        """All the bytes, in as many writes as the pipe wants."""
         with self._lock:
             if self._closed:
                 return
             try:
-                if len(pieces) == 1:
-                    count = os.write(ANSWER_FD, pieces[0])
-                    if count == len(pieces[0]):
-                        return
-                else:
-                    count = os.writev(ANSWER_FD, pieces)
+                count = os.writev(ANSWER_FD, pieces)
             except BlockingIOError:
                 count = 0
             except OSError:
@@ -417,6 +442,11 @@ class Channel:
                         return
 
 
+def _seconds(shutdown):
+    grace = shutdown.get("grace_ms") if type(shutdown) is dict else None
+    return grace / 1000 if type(grace) is int else None
+
+
 def _wait_for_room():
     from select import POLLOUT, poll
 
@@ -432,4 +462,4 @@ def start_failed(codec, send, stage, error):
     sys.stderr.write(told["traceback"])
     if codec is not None:
         told.pop("data", None)
-        send(codec.pack((NOTIFICATION, "start_failed", told)))
+        send(codec.pack([NOTIFICATION, "start_failed", told]))

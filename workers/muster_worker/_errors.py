@@ -68,9 +68,9 @@ def described(error, skip=0):
             told["data"] = error.data
     else:
         told = {"type": _type_name(type(error)), "message": _text(error)}
-    told["message"] = _clean(told["message"])[:MESSAGE_LIMIT]
-    told["type"] = _clean(told["type"])
-    told["traceback"] = _clean(_traceback(error, skip))[-TRACEBACK_LIMIT:]
+    told["message"] = clean(told["message"])[:MESSAGE_LIMIT]
+    told["type"] = clean(told["type"])
+    told["traceback"] = clean(_traceback(error, skip))[-TRACEBACK_LIMIT:]
     return told
 
 
@@ -88,7 +88,7 @@ def _text(error):
         return "<%s whose text cannot be read: %s>" % (type(error).__name__, type(broken).__name__)
 
 
-def _clean(text):
+def clean(text):
     """The same text without lone surrogates, which have no UTF-8 form."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

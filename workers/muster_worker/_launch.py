@@ -55,13 +55,20 @@ def _has_run():
 
 
 def _tell(error):
-    from . import _worker
     from ._channel import start_failed
-    from ._wire import HEADER, Codec
+    from ._wire import HEADER, new_codec
+    from ._worker import ANSWER_FD, under_a_pool
 
     def send(body):
         from os import write
 
-        write(_worker.ANSWER_FD, HEADER.pack(len(body)) + body)
+        try:
+            write(ANSWER_FD, HEADER.pack(len(body)) + body)
+        except OSError:
+            pass  # no host is left to be told; stderr has it
 
-    start_failed(Codec() if _worker.under_a_pool() else None, send, "imports", error)
+    try:
+        codec = new_codec() if under_a_pool() else None
+    except (ImportError, ValueError):
+        codec = None
+    start_failed(codec, send, "imports", error)

@@ -14,7 +14,7 @@ from base64 import b64encode
 from time import monotonic_ns, sleep
 
 from ._context import Context
-from ._errors import BadArguments, HostError, described
+from ._errors import BadArguments, BadResult, HostError, described
 from ._worker import complete, refusal
 
 
@@ -68,7 +68,10 @@ class Terminal:
         result = command.start(context, request.get("args"))
         if not command.plain:
             result = complete(result, self, ident, lambda item: self._show(_with_id(request.get("id"), {"item": item})))
-        json.dumps(result, default=_plain)  # an answer that has no form is this request's error
+        try:
+            json.dumps(result, default=_plain)
+        except (TypeError, ValueError) as error:
+            raise BadResult(str(error)) from None
         return result
 
     def _show(self, answer):

@@ -3,10 +3,6 @@
 Called by _channel.py.  A frame is a u32 big-endian length and one msgpack array (doc/wire-protocol.md).  The C
 extension of the msgpack package is used when it can be imported and _codec.py otherwise; MUSTER_CODEC=python or
 =msgpack forces one of them, and the hello frame says which it is.
-
-The C extension knows neither the protocol's depth limit nor its ban on extension types, and a walk over every value
-in Python would cost more than the decoding.  So a frame is looked at first: 33 nested containers need 33 bytes that
-could begin one, and a time stamp needs a byte 0xff.  Most frames have neither and are known to be sound.
 """
 
 import sys
@@ -22,72 +18,145 @@ REQUEST, RESPONSE, NOTIFICATION, ITEM = 0, 1, 2, 3
 
 HEADER = Struct(">I")
 
-_SCALARS = frozenset((type(None), bool, int, float, str, bytes))
-_NO_CONTAINER = bytes(code for code in range(256) if not (0x80 <= code <= 0x9F or 0xDC <= code <= 0xDF))
-_KEEP_BUFFER = 1 << 20  # a packer that has grown beyond this is replaced, so that one large answer is not kept for ever
 
+def new_codec():
+    """The best codec there is, or the one that MUSTER_CODEC asks for.
 
-class Codec:
-    """`pack` and `unpack` of whole frame bodies; `name` is what the hello frame tells."""
-
-    __slots__ = ("name", "unpack", "max_frame", "_pack", "_renew")
-
-    def __init__(self, max_frame=None):
-        self.max_frame = max_frame or _limit_from_environment()
-        wanted = environ.get("MUSTER_CODEC", "")
-        if wanted not in ("", "python", "msgpack"):
-            raise ValueError("MUSTER_CODEC is %r; it may be python or msgpack" % wanted)
-        if wanted == "python" or not self._use_extension(required=wanted == "msgpack"):
-            self._use_own()
-
-    def _use_own(self):
-        from ._codec import pack, unpack
-
-        self.name, self._pack, self._renew, self.unpack = "python", pack, None, unpack
-
-    def _use_extension(self, required):
+    ValueError when the environment says nonsense, ImportError when the C extension was asked for and is not there.
+    """
+    wanted = environ.get("MUSTER_CODEC", "")
+    if wanted not in ("", "python", "msgpack"):
+        raise ValueError("MUSTER_CODEC is %r; it may be python or msgpack" % wanted)
+    limit = _frame_limit()
+    if wanted != "python":
         if sys.flags.no_site:
             _add_site_directories()
         try:
-            from msgpack._cmsgpack import Packer, unpackb
-
-            new_packer = lambda: Packer(use_bin_type=True).pack
-            new_unpack = _checked_unpack(unpackb)
+            return ExtensionCodec(limit)
         except (ImportError, TypeError):  # absent, without its C extension, or too old to know the options
-            if required:
+            if wanted == "msgpack":
                 raise
-            return False
-        self.name, self._pack, self._renew, self.unpack = "msgpack", new_packer(), new_packer, new_unpack
-        return True
+    return OwnCodec(limit)
+
+
+class _Codec:
+    """What the two have in common."""
+
+    def __init__(self, max_frame):
+        self.max_frame = max_frame
+
+    def _check_size(self, body):
+        if len(body) > self.max_frame:
+            raise BadResult("a frame of %d bytes, the limit is %d" % (len(body), self.max_frame))
+
+
+class OwnCodec(_Codec):
+    """_codec.py, which knows all the rules itself."""
+
+    name = "python"
+
+    def __init__(self, max_frame):
+        from ._codec import pack, unpack
+
+        super().__init__(max_frame)
+        self.unpack = unpack
+        self._pack = pack
 
     def pack(self, message):
-        """The body of a frame, without its length.  BadResult when the message has no form on the wire."""
+        """The body of a frame.  BadResult when a value has no form on the wire, nests too deeply, or is too large."""
         try:
             body = self._pack(message)
         except (TypeError, ValueError, OverflowError) as error:
             raise BadResult(str(error)) from None
-        size = len(body)
-        if size > MAX_DEPTH:
-            if len(body.translate(None, _NO_CONTAINER)) > MAX_DEPTH and nests_too_deep(message):
-                raise BadResult("nested deeper than %d" % MAX_DEPTH)
-            if size > _KEEP_BUFFER and self._renew is not None:
-                self._pack = self._renew()
-            if size > self.max_frame:
-                raise BadResult("a frame of %d bytes, the limit is %d" % (size, self.max_frame))
+        self._check_size(body)
         return body
 
+    def pack_apart(self, message):
+        """The same from any thread."""
+        return self.pack(message)
+
+
+class ExtensionCodec(_Codec):
+    """msgpack's C extension, held to the protocol's rules, some of which it does not know.
+
+    It packs exact types only (`strict_types`): at the first tuple or subclass it gives up, and the message is packed
+    again by a lenient packer and its keys looked at, since a tuple as a key would become an array.  Nesting is only
+    looked at where it can be too deep: 33 containers need 33 bytes that could begin one.
+    """
+
+    name = "msgpack"
+
+    _KEEP = 1 << 20  # a packer whose buffer grew beyond this is replaced: one large answer is not kept for ever
+
+    def __init__(self, max_frame):
+        from msgpack._cmsgpack import Packer, unpackb
+
+        super().__init__(max_frame)
+        self._large = min(max_frame, self._KEEP)
+        self._packer = Packer
+        self._strict = self._new_strict()
+        self._unpackb = unpackb
+        self.unpack(b"\xc0")  # a TypeError from a version that lacks these options
+
+    def _new_strict(self):
+        return self._packer(use_bin_type=True, strict_types=True, default=_give_up).pack
+
+    def pack(self, message):
+        """As OwnCodec.pack.  `message` is a list, for the handlers' thread only."""
+        try:
+            body = self._strict(message)
+        except (TypeError, ValueError, OverflowError, _NotExact):
+            return self._pack_leniently(message)
+        size = len(body)
+        if size > MAX_DEPTH and _may_nest(body):
+            _check(message)
+        if size > self._large:
+            self._strict = self._new_strict()
+            self._check_size(body)
+        return body
+
+    def _pack_leniently(self, message):
+        try:
+            body = self._packer(use_bin_type=True).pack(message)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BadResult(str(error)) from None
+        _check(message)
+        self._check_size(body)
+        return body
 
     def pack_apart(self, message):
         """The same from any thread: the shared packer must not be entered twice."""
-        return self.pack(message) if self._renew is None else self._apart().pack(message)
+        return self._pack_leniently(message)
 
-    def _apart(self):
-        other = Codec.__new__(Codec)
-        other.max_frame, other._renew, other._pack = self.max_frame, self._renew, self._renew()
-        return other
+    def unpack(self, body):
+        """The message in a frame's body; ValueError and its kin, or TypeError, when it breaks a rule."""
+        message = self._unpackb(body, strict_map_key=False, ext_hook=_refuse_extension)
+        if 0xFF in body and any(stamp in body for stamp in _TIME_STAMPS) or len(body) > MAX_DEPTH and _may_nest(body):
+            fault = fault_of(message)
+            if fault is not None:
+                raise ValueError(fault)
+        return message
 
 
-def _limit_from_environment():
+class _NotExact(Exception):
+    """The strict packer met a tuple, a subclass, or something that has no form at all."""
+
+
+def _give_up(value):
+    raise _NotExact
+
+
+def _refuse_extension(code, data):
+    raise ValueError("extension type %d: the protocol has none" % code)
+
+
+def _check(message):
+    fault = fault_of(message)
+    if fault is not None:
+        raise BadResult(fault)
+
+
+def _frame_limit():
     text = environ.get("MUSTER_MAX_FRAME", "")
     if not text:
         return MAX_FRAME
@@ -106,50 +175,37 @@ def _add_site_directories():
             sys.path.append(directory)
 
 
-def _checked_unpack(unpackb):
-    def refuse(code, data):
-        raise ValueError("extension type %d: the protocol has none" % code)
-
-    def unpack(body):
-        message = unpackb(body, strict_map_key=False, ext_hook=refuse)
-        if b"\xff" in body and holds_foreign(message):
-            raise ValueError("a time stamp: the protocol has no extension types")
-        if len(body) > MAX_DEPTH and len(body.translate(None, _NO_CONTAINER)) > MAX_DEPTH and nests_too_deep(message):
-            raise ValueError("nested deeper than %d" % MAX_DEPTH)
-        return message
-
-    unpackb(b"\xc0", strict_map_key=False, ext_hook=refuse)
-    return unpack
+_SCALARS = frozenset((type(None), bool, int, float, str, bytes))
+_KEYS = frozenset((bool, int, float, str, bytes))
+_PLAIN = (int, float, str, bytes, bytearray, memoryview)  # with their subclasses
+_NO_CONTAINER = bytes(code for code in range(256) if not (0x80 <= code <= 0x9F or 0xDC <= code <= 0xDF))
+_TIME_STAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")  # the one extension type that the C extension keeps
+_SCANNED = 4096  # of a longer body the values are looked at and not the bytes: a long string is one value
 
 
-def _levels(value):
-    """The containers of each level in turn, outermost first.  Runs of scalars are passed over at the speed of C."""
-    level = [value]
+def _may_nest(body):
+    return len(body) > _SCANNED or len(body.translate(None, _NO_CONTAINER)) > MAX_DEPTH
+
+
+def fault_of(message):
+    """What in this tree of values breaks a rule of the protocol, as text; None when it is sound."""
+    level, depth = [message], 0
     while level:
-        yield level
         inner = []
-        for container in level:
-            if isinstance(container, dict):
-                items = container.values()
-            elif isinstance(container, (list, tuple)):
-                items = container
-            else:
-                continue
-            if not _SCALARS.issuperset(map(type, items)):
-                inner.extend(item for item in items if type(item) not in _SCALARS)
+        for item in level:
+            if isinstance(item, dict):
+                if not _KEYS.issuperset(map(type, item)) and any(isinstance(key, tuple) for key in item):
+                    return "a map's key may not be a container"
+                item = item.values()
+            elif not isinstance(item, (list, tuple)):
+                if isinstance(item, _PLAIN):
+                    continue
+                return "a %s has no form on the wire" % type(item).__name__
+            if depth == MAX_DEPTH:
+                return "nested deeper than %d" % MAX_DEPTH
+            for value in item:
+                if type(value) not in _SCALARS:
+                    inner.append(value)
         level = inner
-
-
-def nests_too_deep(value):
-    """Whether containers lie more than MAX_DEPTH deep, the outermost being the first."""
-    depth = 0
-    for level in _levels(value):
         depth += 1
-        if depth > MAX_DEPTH and any(isinstance(item, (dict, list, tuple)) for item in level):
-            return True
-    return False
-
-
-def holds_foreign(value):
-    """Whether a decoded value holds anything that is no msgpack value of the protocol: a time stamp, that is."""
-    return any(not isinstance(item, (dict, list, tuple)) for level in _levels(value) for item in level)
+    return None

@@ -124,6 +124,7 @@ class Worker:
         self.commands = {}
         self.id = environ.get("MUSTER_WORKER_ID") or None
         self.arguments = []
+        self.grace = None  # from shutdown on: the seconds that the host allows on_stop, when it said so
         self.channel = None
         self.timeline = {}
         self._starters = []
@@ -141,6 +142,8 @@ class Worker:
 
         def register(function):
             key = name or function.__name__
+            if key.startswith("muster."):
+                raise ValueError("%r: names that begin with muster. are the protocol's own" % key)
             if key in self.commands:
                 raise ValueError("the command %r is registered twice" % key)
             self.commands[key] = Command(key, function, raw, quick)
