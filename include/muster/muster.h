@@ -13,6 +13,7 @@
 #include <muster/error.h>
 #include <muster/event.h>
 #include <muster/gen_server.h>
+#include <muster/pool.h>
 #include <muster/reason.h>
 #include <muster/supervisor.h>
 #include <muster/system.h>

@@ -1,0 +1,313 @@
+/*
+ * muster/pool.h - a supervised pool of worker processes.
+ *
+ * A pool starts N processes in parallel, gives each request to an idle one, bounds how long a
+ * request may wait and run, and replaces a worker that crashed or hung in place. The workers are
+ * Python programs written with muster_worker, or anything that speaks doc/wire-protocol.md.
+ *
+ *     mu_pool_options options = MU_POOL_OPTIONS_INIT;
+ *     options.size = 8;
+ *     mu_pool_start(system, &options, &pool, &error);
+ *     mu_value_pack(&args, NULL, "{s:s}", "expression", "6 * 7");
+ *     err = mu_pool_execute(pool, "calculate", &args, NULL, &result, &error);
+ *     mu_pool_stop(pool);
+ *     mu_pool_free(&pool);
+ *
+ * One request has exactly one outcome, told to exactly one caller, once:
+ *
+ *     MU_OK             the worker's result
+ *     MU_EWORKER        the handler raised: type, message and traceback are in the mu_error
+ *     MU_EQUEUE_FULL    max_queue_size requests wait already; told at once
+ *     MU_EQUEUE_TIMEOUT no worker became free within queue_timeout_ms
+ *     MU_EEXEC_TIMEOUT  it ran past execution_timeout_ms; the worker is cancelled, then replaced
+ *     MU_ECANCELLED     the caller (an actor) was told to exit, or mu_job_cancel
+ *     MU_ECRASHED       the worker died; the mu_error tells signal or exit code and its last lines
+ *     MU_EPROTOCOL      the worker broke the protocol; it is replaced
+ *     MU_ETOOBIG, MU_EDEPTH, MU_EINVAL   the request itself cannot travel; nothing was sent
+ *     MU_ESHUTDOWN      the pool is stopping
+ *     MU_EUNAVAILABLE   the pool has failed for good: its supervisor gave up
+ *
+ * Thread-safety: every function may be called from any thread unless it says otherwise.
+ * Ownership: the caller owns the pool from mu_pool_start to mu_pool_free.
+ */
+#ifndef MUSTER_POOL_H
+#define MUSTER_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <muster/actor.h>
+#include <muster/decls.h>
+#include <muster/error.h>
+#include <muster/value.h>
+
+MU_BEGIN_DECLS
+
+typedef struct mu_pool mu_pool;
+
+/* X(name, text): where a worker is in its life; doc/pool.md draws the transitions. */
+#define MU_WORKER_STATES(X)                                                                        \
+    X(MU_WORKER_STARTING, "starting") /* its process is being started, or has not said ready */    \
+    X(MU_WORKER_IDLE, "idle")                                                                      \
+    X(MU_WORKER_BUSY, "busy")                                                                      \
+    X(MU_WORKER_DRAINING, "draining")     /* its caller has gone; it is cancelled, then killed */  \
+    X(MU_WORKER_RESTARTING, "restarting") /* dead; waits for its next generation */                \
+    X(MU_WORKER_STOPPED, "stopped")
+
+typedef enum mu_worker_state {
+#define MU_WORKER_STATE_ENUM_(name, text) name,
+    MU_WORKER_STATES(MU_WORKER_STATE_ENUM_)
+#undef MU_WORKER_STATE_ENUM_
+} mu_worker_state;
+
+/* "idle" and so on. */
+const char *mu_worker_state_name(mu_worker_state state);
+
+/* How the start of a worker spent its time, in nanoseconds; phases not reached yet are 0. */
+typedef struct mu_timeline {
+    int64_t begun;       /* on the system's monotonic clock: when its start was asked for */
+    int64_t spawn;       /* until the process existed */
+    int64_t interpreter; /* from there to the worker's first own line */
+    int64_t imports;     /* its modules */
+    int64_t on_start;    /* its own initialisation, until it said ready */
+    int64_t total;       /* from begun to the moment its ready arrived */
+} mu_timeline;
+
+typedef struct mu_worker_info {
+    char id[32];
+    mu_worker_state state;
+    int os_pid;          /* 0 while there is no process */
+    uint32_t generation; /* 1 for the first process of this worker */
+    mu_pid actor;
+    mu_timeline timeline; /* of the current generation */
+    uint64_t requests;    /* over all generations */
+    uint64_t errors;      /* requests that did not end with MU_OK */
+    uint64_t restarts;
+    int64_t mean_ns;         /* mean execution time; 0 before the first request */
+    int64_t last_restart_ns; /* from the death of the last generation to the ready of this one */
+    mu_err error;            /* why the last generation ended, MU_OK if none has */
+    char reason[256];        /* the same in words, the last lines it wrote included */
+} mu_worker_info;
+
+/*
+ * Hears of each worker's start: once when its process exists, once when it is ready or has failed.
+ * Runs in the thread that called mu_pool_start, with no lock held.
+ */
+typedef void (*mu_progress_fn)(void *ctx, const mu_worker_info *worker);
+
+typedef enum mu_restart_mode {
+    MU_POOL_PERMANENT = 0, /* a worker that ends is replaced, whatever the reason */
+    MU_POOL_TRANSIENT = 1, /* unless it ended by itself with exit status 0 */
+    MU_POOL_TEMPORARY = 2  /* never */
+} mu_restart_mode;
+
+typedef enum mu_balance {
+    MU_BALANCE_MRU = 0, /* most recently used first: few workers stay hot; the fastest */
+    MU_BALANCE_LRU = 1  /* least recently used first: all are used alike */
+} mu_balance;
+
+/* Resource limits of a worker process, as setrlimit(2); `resource` is RLIMIT_xxx. */
+typedef struct mu_rlimit {
+    int resource;
+    uint64_t soft, hard;
+} mu_rlimit;
+
+/* In every field 0, NULL or false means the default that is named. */
+typedef struct mu_pool_options {
+    size_t struct_size; /* sizeof(mu_pool_options) */
+    const char *name;   /* found by mu_pool_find; NULL: "pool" */
+
+    /* workers */
+    int size;                   /* 2 x the processors this process may use */
+    int max_concurrency;        /* starts under way at once: size; 1 starts them one by one */
+    int min_ready;              /* fewer ready workers fail the start: 1 */
+    int64_t startup_timeout_ms; /* per worker, from spawn to ready: 10,000 */
+    mu_restart_mode restart;
+    mu_balance balance;
+
+    /*
+     * What to run. Default: the bundled general worker under Python. `script` is a Python file,
+     * `module` a module run as `-m`; `executable` is a program that is no Python at all, then
+     * python_path and python_args are not used. NULL-terminated vectors.
+     */
+    const char *python_path; /* MUSTER_PYTHON, VIRTUAL_ENV, PATH, /usr/bin/python3, in this order */
+    const char *const *python_args; /* for the interpreter, before the script */
+    const char *script;
+    const char *module;
+    const char *executable;  /* a path, or a name looked up in PATH */
+    const char *const *args; /* for the worker, after the script */
+
+    /* its surroundings */
+    const char *const *env;       /* "NAME=value": set in addition */
+    const char *const *env_allow; /* names taken over from this process besides the usual few */
+    const char *cwd;              /* this process's */
+    const mu_rlimit *rlimits;
+    size_t n_rlimits;
+
+    /* requests */
+    int max_queue_size;           /* 1,000; -1: none waits, a busy pool answers MU_EQUEUE_FULL */
+    int64_t queue_timeout_ms;     /* 5,000 */
+    int64_t execution_timeout_ms; /* 30,000 */
+    int64_t cancel_grace_ms;      /* from cancelling an overdue request to killing: 100 */
+    size_t max_frame;             /* bytes of one request or answer: 64 MiB */
+
+    /* stopping */
+    int64_t drain_timeout_ms;  /* for running requests: 5,000 */
+    int64_t shutdown_grace_ms; /* from asking a worker to leave to SIGKILL: 2,000 */
+
+    mu_progress_fn progress;
+    void *progress_ctx;
+} mu_pool_options;
+
+#define MU_POOL_OPTIONS_INIT                                                                       \
+    {                                                                                              \
+        .struct_size = sizeof(mu_pool_options)                                                     \
+    }
+
+/*
+ * Starts all workers in parallel and returns when each has settled: ready, or failed. A worker that
+ * fails or hangs holds back nobody; it is named by the progress callback and mu_pool_workers, and
+ * is tried again with growing pauses. Fails with MU_ESTART if fewer than min_ready became ready;
+ * the error then names each worker with its reason and its last lines, and nothing is left. Also
+ * MU_EINVAL (the message names the option, the value and what is allowed), MU_EALREADY_STARTED
+ * (the name), MU_EWARDEN, MU_ESPAWN, MU_ENOMEM, MU_ESTOPPED. `ret_error` may be NULL. Blocks.
+ */
+mu_err mu_pool_start(mu_system *system, const mu_pool_options *options, mu_pool **ret_pool,
+                     mu_error *ret_error);
+
+/*
+ * Stops in order: new and waiting requests hear MU_ESHUTDOWN, running ones get drain_timeout_ms,
+ * then every worker is asked to leave and made to within shutdown_grace_ms. When it returns no
+ * process of the pool is left. Idempotent; a second caller waits for the first. From a callback of
+ * this pool it only begins the stop. Blocks.
+ */
+void mu_pool_stop(mu_pool *pool);
+
+/*
+ * Stops the pool if it runs and frees it when the last call inside it has returned. The pointer is
+ * NULL afterwards and must not be used by anybody. NULL is allowed. Not from a callback.
+ */
+void mu_pool_free(mu_pool **take_pool);
+
+/* The pool of this name that is running, or NULL. Borrowed: valid until its mu_pool_free. */
+mu_pool *mu_pool_find(mu_system *system, const char *name);
+
+/* In every field 0, NULL or false means the pool's own setting. */
+typedef struct mu_execute_options {
+    size_t struct_size;           /* sizeof(mu_execute_options) */
+    int64_t queue_timeout_ms;     /* -1: do not wait for a worker */
+    int64_t execution_timeout_ms; /* MU_INFINITY: no limit */
+    int64_t deadline_ns;          /* on mu_now's clock, for waiting and running together; 0: none */
+    bool idempotent;              /* may be run again if the worker dies: up to 3 attempts */
+    int priority;                 /* -100 .. 100, higher first; told to the worker */
+    const char *session;          /* told to the worker; NULL: none */
+    const char *trace;            /* a trace id, told to the worker; NULL: none */
+} mu_execute_options;
+
+#define MU_EXECUTE_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .struct_size = sizeof(mu_execute_options)                                                  \
+    }
+
+/*
+ * Runs a command on an idle worker, in the calling thread, and waits for its answer. `args` may be
+ * NULL (nil), as may `options`, `ret_result` and `ret_error`. On MU_OK *ret_result is the caller's
+ * to clear. Errors: above. From an actor it ends early, with MU_ECANCELLED, when the actor is told
+ * to exit. Blocks.
+ */
+mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
+                       const mu_execute_options *options, mu_value *ret_result,
+                       mu_error *ret_error);
+
+/* ---- asynchronous calls ------------------------------------------------------------------- */
+
+/* A request that was submitted; 0 is none. Never used again within its pool. */
+typedef uint64_t mu_job;
+
+/* What became of it. Borrowed for the callback; take `result` by mu_value_copy. */
+typedef struct mu_outcome {
+    mu_job job;
+    mu_err err;
+    const mu_value *result; /* NULL unless err is MU_OK */
+    const mu_error *error;  /* NULL if err is MU_OK */
+    int64_t queued_ns, executed_ns;
+} mu_outcome;
+
+/*
+ * Runs exactly once for each submitted request, in a thread of the pool, with no lock held. It may
+ * submit more and stop the pool; while it blocks the worker that ran the request serves nobody.
+ */
+typedef void (*mu_outcome_fn)(void *ctx, const mu_outcome *outcome);
+
+/*
+ * Queues a request and returns. Errors that are known at once are returned and there is no
+ * callback: MU_EQUEUE_FULL, MU_ESHUTDOWN, MU_EINVAL, MU_ETOOBIG, MU_ENOMEM. Never blocks. `args` is
+ * copied.
+ */
+mu_err mu_pool_submit(mu_pool *pool, const char *command, const mu_value *args,
+                      const mu_execute_options *options, mu_outcome_fn callback, void *ctx,
+                      mu_job *ret_job);
+
+/* Payload of the message that mu_pool_submit_to sends; owned by the message. */
+typedef struct mu_job_done {
+    mu_job job;
+    mu_err err;
+    mu_value result; /* empty unless err is MU_OK */
+    mu_error error;
+    int64_t queued_ns, executed_ns;
+} mu_job_done;
+
+/* The same; the outcome comes as a message with `tag` and a mu_job_done to `pid`. */
+mu_err mu_pool_submit_to(mu_pool *pool, const char *command, const mu_value *args,
+                         const mu_execute_options *options, mu_pid pid, uint64_t tag,
+                         mu_job *ret_job);
+
+/*
+ * Cancels a submitted request: its outcome is MU_ECANCELLED unless it has one already. One that is
+ * running is cancelled in the worker as an overdue one is. MU_ENOTFOUND: it has its outcome.
+ */
+mu_err mu_job_cancel(mu_pool *pool, mu_job job);
+
+/* ---- looking in ----------------------------------------------------------------------------- */
+
+/* Of the requests finished since the pool's start, in nanoseconds, within 3 %. */
+typedef struct mu_quantiles {
+    int64_t p50, p90, p99, max;
+} mu_quantiles;
+
+/*
+ * Levels and counters, taken at one moment, so that they add up:
+ * requests = succeeded + failed by class + in flight (busy) + queued.
+ */
+typedef struct mu_pool_stats {
+    /* levels */
+    int workers, starting, available, busy, restarting;
+    int queued;
+    /* counters */
+    uint64_t requests; /* every one that was asked for */
+    uint64_t succeeded;
+    uint64_t errors; /* all that follow */
+    uint64_t worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled, crashed,
+        protocol_errors, shut_down, refused;
+    uint64_t retries;      /* further attempts of idempotent requests */
+    uint64_t restarts;     /* workers replaced */
+    uint64_t late_replies; /* dropped: late, unknown or of an earlier request */
+    int max_queued;        /* the most that ever waited */
+    mu_quantiles queue_time, execution_time;
+    double utilisation; /* share of the workers' time spent on requests, 0..1 */
+} mu_pool_stats;
+
+void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats);
+
+/* All workers in the order of their ids; one block, the caller's to free(). MU_ENOMEM. */
+mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count);
+
+/* The pool's supervision tree as text, one line an actor, with ids, OS pids and states; free() it.
+ */
+mu_err mu_pool_tree(mu_pool *pool, char **ret_text);
+
+/* The run id that all processes of the system carry in their environment as MUSTER_RUN_ID. */
+const char *mu_system_run_id(mu_system *system);
+
+MU_END_DECLS
+#endif
