@@ -65,9 +65,9 @@ static piece next_piece(const unsigned char *p, size_t left, mu__escape_style st
     } else if (blank && style == MU__ESCAPE_TEXT) {
         next.text[next.size++] = (char)*p;
     } else if (blank) {
-        next.size = (size_t)sprintf(next.text, "\\%c", *p == '\n' ? 'n' : 't');
+        next.size = (size_t)snprintf(next.text, sizeof next.text, "\\%c", *p == '\n' ? 'n' : 't');
     } else {
-        next.size = (size_t)sprintf(next.text, "\\x%02x", *p);
+        next.size = (size_t)snprintf(next.text, sizeof next.text, "\\x%02x", *p);
     }
     return next;
 }

@@ -1,4 +1,4 @@
-/* Paths into values (base/path.h). Called by check, value and builder; calls codec. */
+/* Paths into values (base/path.h). Called by check, value and builder; calls codec and escape. */
 #include "base/path.h"
 
 #include <ctype.h>
@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "base/codec.h"
+#include "base/escape.h"
 
-#define NAME_SHOWN 48 /* bytes of one name in a written path */
+#define NAME_SHOWN 64 /* room for one name in a written path */
 
 static bool is_plain(unsigned char c);
 static const char *next_name(const char *path, mu__path_step *step);
@@ -50,20 +51,13 @@ void mu__path_add_index(mu__path_text *path, uint64_t index)
 void mu__path_add_name(mu__path_text *path, const void *name, size_t size)
 {
     const unsigned char *p = name;
-    char text[4 * NAME_SHOWN + 16], *out = text;
-    size_t shown = size < NAME_SHOWN ? size : NAME_SHOWN;
-    bool plain = size > 0;
+    char shown[NAME_SHOWN], text[NAME_SHOWN + 8];
+    bool plain = size > 0 && size < sizeof shown;
 
-    for (size_t i = 0; i < shown; i++)
-        plain = plain && is_plain(p[i]);
-    out += sprintf(out, plain ? "." : "[\"");
-    for (size_t i = 0; i < shown; i++) {
-        if (isascii(p[i]) && isprint(p[i]))
-            *out++ = (char)p[i];
-        else
-            out += sprintf(out, "\\x%02x", p[i]);
-    }
-    (void)sprintf(out, "%s%s", shown < size ? "..." : "", plain ? "" : "\"]");
+    for (size_t i = 0; i < size && plain; i++)
+        plain = is_plain(p[i]);
+    (void)mu__escape(shown, sizeof shown, name, size, MU__ESCAPE_LINE);
+    (void)snprintf(text, sizeof text, plain ? ".%s" : "[\"%s\"]", shown);
     mu__path_add_text(path, text);
 }
 
