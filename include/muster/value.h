@@ -28,11 +28,11 @@
  * blocks.
  *
  * Ownership: a mu_value is a variable that refers to shared, counted bytes. One that is the
- * result of mu_value_pack, from_bytes, mu_builder_finish or mu_value_copy owns a reference until
- * mu_value_clear. One that mu_value_at or mu_value_next filled borrows: it holds as long as the
- * value it was taken from, and mu_value_copy makes it independent. Results are written without
- * looking at what the variable held, so clear it first. Assignment moves a value; it does not copy
- * the reference.
+ * result of mu_value_pack, from_bytes, from_json, mu_builder_finish or mu_value_copy owns a
+ * reference until mu_value_clear. One that mu_value_at or mu_value_next filled borrows: it holds as
+ * long as the value it was taken from, and mu_value_copy makes it independent. Results are written
+ * without looking at what the variable held, so clear it first. Assignment moves a value; it does
+ * not copy the reference.
  */
 #ifndef MUSTER_VALUE_H
 #define MUSTER_VALUE_H
@@ -115,6 +115,21 @@ mu_err mu_value_from_bytes(const void *data, size_t size, mu_value *ret_value, m
 
 /* The msgpack bytes, borrowed from the value. */
 const void *mu_value_bytes(const mu_value *value, size_t *ret_size);
+
+/*
+ * JSON text, UTF-8, `size` bytes. Whole numbers become integers and must fit into 64 bits, signed
+ * or unsigned; numbers with a point or an exponent become doubles. What JSON lacks is written as an
+ * object with one member: {"$float": "NaN"}, "Infinity" or "-Infinity"; {"$bin": "base64"}; and
+ * {"$map": [[key, value], …]} for a map with keys that are no strings or whose first key is one of
+ * these names. Errors as for mu_value_pack, MU_EDECODE with line and column for bad JSON.
+ */
+mu_err mu_value_from_json(const char *text, size_t size, mu_value *ret_value, mu_error *error);
+
+/*
+ * The value as JSON in one line, as above, so that mu_value_from_json gives the same value again.
+ * Terminated; the caller frees it with free(). `ret_size` may be NULL. MU_ENOMEM.
+ */
+mu_err mu_value_to_json(const mu_value *value, char **ret_text, size_t *ret_size);
 
 /* ---- reading by path, with a default ----------------------------------------------------- */
 
