@@ -14,9 +14,9 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <pthread.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,16 +50,17 @@ static char mark[64]; /* "MUSTER_TEST_MARK=pid-time", empty until the first test
 static void take(snapshot *shot);
 static bool same(const snapshot *now, char *why, size_t why_size);
 
-static void *do_nothing(void *arg)
+static void *return_at_once(void *argument)
 {
-    return arg;
+    return argument;
 }
 
-/* ThreadSanitizer starts a thread of its own with the first one that a process starts. */
-static void start_a_first_thread(void)
+/* ThreadSanitizer starts a thread of its own beside the first one that a program makes. */
+static void wake_sanitizer_thread(void)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
+
+    if (MU_TEST_SANITIZED && pthread_create(&thread, NULL, return_at_once, NULL) == 0)
         pthread_join(thread, NULL);
 }
 
@@ -69,10 +70,13 @@ void mu_test_begin(void)
 
     /* stdout carries the runner's report. */
     dup2(STDERR_FILENO, STDOUT_FILENO);
+    /* By this Criterion's sandbox knows its workers; a copy of this program executed by a test is
+     * none. */
+    unsetenv("BXFI_MAP");
     snprintf(value, sizeof value, "%d-%lld", (int)getpid(), (long long)mu_test_now_ms());
     setenv(MARK_NAME, value, 1);
     snprintf(mark, sizeof mark, MARK_NAME "=%s", value);
-    start_a_first_thread();
+    wake_sanitizer_thread();
     take(&baseline);
 }
 
@@ -152,54 +156,56 @@ static size_t read_file(const char *path, char *buffer, size_t size)
     return length;
 }
 
-/* "123 (comm)", and "zombie" behind it for one: who it is, so that the report names the program. */
-static void append_process(int pid, char *text)
+/* "123 (comm)", and " zombie" behind it for one: who it is, so that the report names the program.
+ */
+static bool describe(int pid, char *line, size_t size)
 {
     char path[64], stat[512], *end;
-    bool zombie;
 
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (read_file(path, stat, sizeof stat) == 0)
-        return;
-    end = strrchr(stat, ')');
-    if (!end || !end[1])
-        return;
-    zombie = end[2] == 'Z';
-    strcpy(end + 1, zombie ? " zombie" : "");
-    append(text, stat);
+    if (read_file(path, stat, sizeof stat) == 0 || !(end = strrchr(stat, ')')) || !end[1])
+        return false;
+    snprintf(line, size, "%.*s%s", (int)(end + 1 - stat), stat, end[2] == 'Z' ? " zombie" : "");
+    return true;
 }
 
 static void visit_children_of_thread(int tid, char *text)
 {
-    char path[96], list[4096], *cursor = list, *end;
+    char path[96], list[4096], line[512], *cursor = list, *end;
 
     snprintf(path, sizeof path, "/proc/self/task/%d/children", tid);
     if (read_file(path, list, sizeof list) == 0)
         return;
     for (long pid = strtol(cursor, &end, 10); end != cursor; pid = strtol(cursor, &end, 10)) {
-        append_process((int)pid, text);
+        if (describe((int)pid, line, sizeof line))
+            append(text, line);
         cursor = end;
     }
 }
 
-/* A process that a test left outside its own tree: still in its session, or executed with the
- * environment's mark. */
-static void visit_stray(int pid, char *text)
+/* Does it carry the mark in the environment that it was executed with? */
+static bool marked(int pid)
 {
     static char environment[128 * 1024];
     char path[64];
     size_t length;
 
-    if (pid == getpid())
-        return;
-    if (getsid(pid) == getpid()) {
-        append_process(pid, text);
-        return;
-    }
     snprintf(path, sizeof path, "/proc/%d/environ", pid);
     length = read_file(path, environment, sizeof environment);
-    if (length > 0 && memmem(environment, length, mark, strlen(mark)))
-        append_process(pid, text);
+    return length > 0 && memmem(environment, length, mark, strlen(mark));
+}
+
+/*
+ * A process that a test left outside its own tree: still in its session, or marked. A zombie there
+ * has nothing left but a parent to reap it, which is not the test.
+ */
+static void visit_stray(int pid, char *text)
+{
+    char line[512];
+
+    if (pid != getpid() && (getsid(pid) == getpid() || marked(pid)) &&
+        describe(pid, line, sizeof line) && !strstr(line, " zombie"))
+        append(text, line);
 }
 
 static void take(snapshot *shot)

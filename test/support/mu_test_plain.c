@@ -7,6 +7,7 @@
  * name instead of living on unseen. Prints TAP, one line a test; what the tests themselves print
  * goes to stderr.
  */
+#include "support/mu_role.h"
 #include "support/mu_test.h"
 
 #include <errno.h>
@@ -74,8 +75,10 @@ int main(int argc, char **argv)
 {
     options opts;
     int failed = 0, number = 0;
-    int status = parse(argc, argv, &opts);
+    int status;
 
+    mu_role_dispatch(argc, argv);
+    status = parse(argc, argv, &opts);
     if (status >= 0)
         return status;
     if (opts.list) {
@@ -153,8 +156,26 @@ static bool await_child(pid_t pid, double seconds)
     return ready > 0;
 }
 
-/* Reaps what the test left to this subreaper; true when nothing of it lives on. What does is
- * killed, not kept. */
+/* Names and kills every child of this process, which are by now only what a test left to it. */
+static void kill_strays(void)
+{
+    char path[64], list[4096] = "", *cursor = list, *end;
+    FILE *children;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    children = fopen(path, "re");
+    if (!children)
+        mu_test_fail(__FILE__, __LINE__, "%s: errno %d", path, errno);
+    if (fgets(list, sizeof list, children))
+        fprintf(stderr, "left behind: processes %s\n", list);
+    fclose(children);
+    for (long pid = strtol(cursor, &end, 10); end != cursor; pid = strtol(cursor, &end, 10)) {
+        kill((pid_t)pid, SIGKILL);
+        cursor = end;
+    }
+}
+
+/* Reaps what the test left to this subreaper; true when all of it ended by itself in time. */
 static bool strays_gone(void)
 {
     int64_t deadline = mu_test_now_ms() + (int64_t)STRAY_WAIT_MS * MU_TEST_SCALE;
@@ -165,24 +186,8 @@ static bool strays_gone(void)
         if (reaped != 0)
             continue;
         if (mu_test_now_ms() >= deadline) {
-            char path[64], list[4096] = "";
-            FILE *children;
-
             gone = false;
-            snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-            children = fopen(path, "re");
-            if (!children || !fgets(list, sizeof list, children))
-                list[0] = '\0';
-            if (children)
-                fclose(children);
-            fprintf(stderr, "left behind: processes %s\n", list);
-            for (char *end, *cursor = list;; cursor = end) {
-                long pid = strtol(cursor, &end, 10);
-
-                if (end == cursor)
-                    break;
-                kill((pid_t)pid, SIGKILL);
-            }
+            kill_strays();
         }
         mu_test_nap();
     }
