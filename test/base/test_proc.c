@@ -1,0 +1,118 @@
+/* base/proc: what /proc tells. */
+#include "base/proc.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/mu_test.h"
+
+static mu_err parse(const char *text, mu__proc_stat *st)
+{
+    return mu__proc_parse_stat(text, strlen(text), st);
+}
+
+MU_TEST(proc, counts_fields_from_the_last_parenthesis)
+{
+    mu__proc_stat st;
+    mu_check_ok(
+        parse("77 (a) S 1 1) R 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 12345 24\n", &st));
+    mu_check_eq(st.pid, 77);
+    mu_check_eq(st.state, 'R');
+    mu_check_eq(st.ppid, 5);
+    mu_check_eq(st.pgrp, 6);
+    mu_check_eq(st.session, 7);
+    mu_check_eq(st.start, 12345u);
+}
+
+MU_TEST(proc, refuses_a_line_that_is_cut)
+{
+    mu__proc_stat st;
+    mu_check_err(parse("", &st), MU_EDECODE);
+    mu_check_err(parse("77 (a", &st), MU_EDECODE);
+    mu_check_err(parse("77 (a) R 5 6 7", &st), MU_EDECODE);
+    mu_check_err(parse("(a) R 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 1", &st),
+                 MU_EDECODE);
+}
+
+static pid_t fork_sleeper(const char *name)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_NAME, name);
+        for (;;)
+            pause();
+    }
+    return pid;
+}
+
+MU_TEST(proc, s5_kills_only_the_process_with_that_start_time)
+{
+    int status;
+    pid_t pid = fork_sleeper("a) S 1 1");
+    mu__proc_stat st;
+    mu_check_ok(mu__proc_read_stat(pid, &st));
+    mu_check_eq(st.ppid, getpid());
+    const mu__proc_id stranger = {pid, st.start + 1}, known = {pid, st.start};
+    mu_check_err(mu__proc_kill(&stranger, SIGKILL), MU_ENOTFOUND);
+    mu_check_eq(waitpid(pid, &status, WNOHANG), 0);
+    mu_check_ok(mu__proc_kill(&known, SIGKILL));
+    mu_check_eq(waitpid(pid, &status, 0), pid);
+    mu_check_err(mu__proc_kill(&known, SIGKILL), MU_ENOTFOUND);
+}
+
+MU_TEST(proc, lists_children_and_descendants)
+{
+    int ready[2];
+    mu__proc_id ids[8];
+    pid_t pids[8];
+    size_t count = 0;
+    mu_check_eq(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        pid_t inner = fork_sleeper("inner");
+        if (write(ready[1], &inner, sizeof inner) < 0)
+            _exit(1);
+        (void)waitpid(inner, NULL, 0);
+        _exit(0);
+    }
+    pid_t inner;
+    mu_check_eq(read(ready[0], &inner, sizeof inner), (ssize_t)sizeof inner);
+    mu_check_ok(mu__proc_children(child, pids, 8, &count));
+    mu_check_eq(count, 1u);
+    mu_check_eq(pids[0], inner);
+    mu_check_ok(mu__proc_descendants(getpid(), ids, 8, &count));
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += ids[i].pid == child || ids[i].pid == inner;
+    mu_check_eq(found, 2u);
+    mu_check_eq(kill(inner, SIGKILL), 0);
+    mu_check_eq(waitpid(child, NULL, 0), child);
+    mu_check(mu__proc_children(child, pids, 8, &count) > MU_ESYS);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+MU_TEST(proc, reads_one_variable_of_the_environment_of_another)
+{
+    char value[32], small[3], name[] = "sleep", time[] = "1000";
+    char first[6000] = "LONG=", one[] = "NAMES=no", two[] = "NAME=yes",
+         *argv[] = {name, time, NULL};
+    char *env[] = {first, one, two, NULL};
+    memset(first + 5, 'x', sizeof first - 6);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execve("/bin/sleep", argv, env);
+        _exit(127);
+    }
+    mu_wait_until(mu__proc_environ(pid, "NAME", value, sizeof value) == MU_OK, 2000);
+    mu_check_str(value, "yes");
+    mu_check_err(mu__proc_environ(pid, "NAM", value, sizeof value), MU_ENOTFOUND);
+    mu_check_err(mu__proc_environ(pid, "NAME", small, sizeof small), MU_ETOOBIG);
+    mu_check_err(mu__proc_environ(pid, "LONG", value, sizeof value), MU_ETOOBIG);
+    mu_check_eq(kill(pid, SIGKILL), 0);
+    mu_check_eq(waitpid(pid, NULL, 0), pid);
+}
