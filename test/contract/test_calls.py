@@ -16,12 +16,12 @@ RULES = [
     ("umask chdir fchdir chroot setenv putenv unsetenv clearenv setlocale uselocale setrlimit nice setpriority",
      ("lib/warden/*", "lib/base/child.c"), "process-wide state is the host's"),
     ("atexit on_exit at_quick_exit pthread_atfork", (), "the library leaves no hooks in the process"),
-    ("wait wait3 wait4 waitpid waitid", ("lib/warden/*", "lib/base/child.c", "lib/port/spawn.c"),
+    ("wait wait3 wait4 waitpid waitid", ("lib/warden/*", "lib/base/child.c", "lib/port/warden_launch.c"),
      "only the warden waits for children: waiting in the host steals the host's"),
     ("fork vfork clone clone3 __clone _Fork execve execv execvp execl execlp execle fexecve",
-     ("lib/warden/*", "lib/base/child.c", "lib/port/spawn.c"),
+     ("lib/warden/*", "lib/base/child.c", "lib/port/warden_launch.c"),
      "children are made by the warden; the host starts the warden and nothing else"),
-    ("posix_spawn posix_spawnp", ("lib/port/spawn.c",), "the host starts the warden and nothing else"),
+    ("posix_spawn posix_spawnp", (), "the host starts the warden and nothing else"),
     ("system popen", (), "no shell stands between the library and a process"),
     ("kill killpg tgkill raise", ("lib/warden/*", "lib/base/child.c"), "signals go by pidfd; groups only from the warden"),
     ("prctl", ("lib/warden/*", "lib/base/child.c", "lib/runtime/thread.c"),
@@ -44,8 +44,9 @@ RULES = [
 FORBIDDEN_WORDS = [
     (r"\bPR_SET_CHILD_SUBREAPER\b", ("lib/warden/*",), "no subreaper in the host"),
     (r"\benviron\s*=", (), "the environment is the host's"),
-    (r"\bSIGCHLD\b", ("lib/warden/*", "lib/base/child.*", "lib/port/spawn.c"), "SIGCHLD is the host's"),
-    (r"\bSYS_(fork|vfork|clone3?|wait4|waitid|kill|tgkill)\b", ("lib/warden/*", "lib/base/child.*", "lib/base/sys.c"),
+    (r"\bSIGCHLD\b", ("lib/warden/*", "lib/base/child.*", "lib/port/warden_launch.c"), "SIGCHLD is the host's"),
+    (r"\bSYS_(fork|vfork|clone3?|wait4|waitid|kill|tgkill)\b",
+     ("lib/warden/*", "lib/base/child.*", "lib/base/sys.c", "lib/port/warden_launch.c"),
      "as the calls of the same name"),
 ]
 

@@ -46,6 +46,7 @@ int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 static snapshot baseline;
 static char mark[64]; /* "MUSTER_TEST_MARK=pid-time", empty until the first test of the process */
+static char run[64];  /* "MUSTER_RUN_ID=pid-": how the run id of every system of this process begins */
 
 static void take(snapshot *shot);
 static bool same(const snapshot *now, char *why, size_t why_size);
@@ -76,6 +77,7 @@ void mu_test_begin(void)
     snprintf(value, sizeof value, "%d-%lld", (int)getpid(), (long long)mu_test_now_ms());
     setenv(MARK_NAME, value, 1);
     snprintf(mark, sizeof mark, MARK_NAME "=%s", value);
+    snprintf(run, sizeof run, "MUSTER_RUN_ID=%d-", (int)getpid());
     wake_sanitizer_thread();
     take(&baseline);
 }
@@ -183,7 +185,8 @@ static void visit_children_of_thread(int tid, char *text)
     }
 }
 
-/* Does it carry the mark in the environment that it was executed with? */
+/* Does it carry the mark in the environment that it was executed with? Wardens and workers have an
+ * environment of their own, but in it the run id of their system. */
 static bool marked(int pid)
 {
     static char environment[128 * 1024];
@@ -192,7 +195,8 @@ static bool marked(int pid)
 
     snprintf(path, sizeof path, "/proc/%d/environ", pid);
     length = read_file(path, environment, sizeof environment);
-    return length > 0 && memmem(environment, length, mark, strlen(mark));
+    return length > 0 && (memmem(environment, length, mark, strlen(mark)) ||
+                          memmem(environment, length, run, strlen(run)));
 }
 
 /*

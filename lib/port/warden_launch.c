@@ -1,0 +1,263 @@
+/*
+ * Launching the warden (port/warden_launch.h). Called by port/warden.c. MU_BORROWED functions run
+ * in the intermediate or in the warden-to-be, on the host's memory.
+ */
+#include "port/warden_launch.h"
+
+#include "base/child.h"
+#include "base/warden_proto.h"
+#include "build_info.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What the two borrowed processes need, made ready by the host's thread. */
+struct plan {
+    const char *path;
+    char *argv[3];
+    char *envp[2];
+    mu__child_fd fds[5];
+    void *inner_stack;
+    /* out */
+    mu__child_report report;
+    pid_t pid;
+    int pidfd;
+};
+
+static mu_err make_fds(const mu_sys *sys, int pair[2], int *ret_host, int *ret_null);
+static mu_err start(const mu_sys *sys, const char *path, const char *run_id, int socket, int host,
+                    int null, mu__warden_link *link, mu_error *ret_error);
+static void clone_both(struct plan *plan, void *stack);
+static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *path,
+                          const char *run_id, int64_t deadline, const mu__warden_link *link,
+                          mu_error *ret_error);
+static void close_fd(int fd);
+
+mu_err mu__warden_find(const char *path, char *ret_path, size_t size, mu_error *ret_error)
+{
+    const char *from_env = getenv("MUSTER_WARDEN");
+    const char *places[2] = {MU_BUILD_WARDEN_IN_TREE, MU_BUILD_WARDEN_INSTALLED};
+    size_t n_places = 2;
+    const char *source = "";
+    if (path || (from_env && *from_env)) {
+        source = path ? " (option warden_path)" : " (MUSTER_WARDEN)";
+        places[0] = path ? path : from_env;
+        n_places = 1;
+    }
+    char tried[300] = "";
+    for (size_t i = 0; i < n_places; i++) {
+        if (!places[i][0])
+            continue;
+        char whole[PATH_MAX];
+        if (access(places[i], X_OK) == 0 && realpath(places[i], whole) && strlen(whole) < size) {
+            memcpy(ret_path, whole, strlen(whole) + 1);
+            return MU_OK;
+        }
+        size_t used = strlen(tried);
+        (void)snprintf(tried + used, sizeof tried - used, "%s%s%s: %s", used ? "; " : "", places[i],
+                       source, strerror(errno));
+    }
+    return mu_error_set(ret_error, MU_EWARDEN, "muster-warden cannot be executed: %s", tried);
+}
+
+mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *path,
+                         const char *run_id, int64_t timeout_ms, mu__warden_link *ret_link,
+                         mu_error *ret_error)
+{
+    mu__warden_link link = MU__WARDEN_LINK_INIT;
+    int pair[2] = {-1, -1}, host = -1, null = -1, cancel;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int64_t deadline = mu_deadline(mu_clock_now(clock), timeout_ms);
+    mu_err err = make_fds(sys, pair, &host, &null);
+    if (err == MU_OK) {
+        link.socket = pair[0];
+        err = start(sys, path, run_id, pair[1], host, null, &link, ret_error);
+    } else {
+        (void)mu_error_set(ret_error, err, "the warden's socket: %s", mu_strerror(err));
+    }
+    close_fd(pair[1]);
+    close_fd(host);
+    close_fd(null);
+    if (err == MU_OK) {
+        err = shake_hands(sys, clock, path, run_id, deadline, &link, ret_error);
+        if (err != MU_OK)
+            (void)sys->pidfd_send_signal(link.pidfd, SIGKILL, NULL, 0);
+    }
+    if (err == MU_OK)
+        *ret_link = link;
+    else if (pair[0] >= 0)
+        mu__warden_link_close(&link);
+    (void)pthread_setcancelstate(cancel, NULL);
+    return err;
+}
+
+void mu__warden_link_close(mu__warden_link *link)
+{
+    close_fd(link->socket);
+    close_fd(link->pidfd);
+    *link = (mu__warden_link)MU__WARDEN_LINK_INIT;
+}
+
+static mu_err make_fds(const mu_sys *sys, int pair[2], int *ret_host, int *ret_null)
+{
+    int fds[2];
+    if (sys->socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+        return MU_ERRNO(errno);
+    pair[0] = fds[0];
+    pair[1] = fds[1];
+    /* Of itself: no race, whoever dies. */
+    *ret_host = sys->pidfd_open(getpid(), 0);
+    if (*ret_host < 0)
+        return MU_ERRNO(errno);
+    *ret_null = sys->open("/dev/null", O_RDWR, 0);
+    return *ret_null < 0 ? MU_ERRNO(errno) : MU_OK;
+}
+
+/*
+ * Its environment is the run id and nothing else: the host's LD_PRELOAD or secrets do not concern a
+ * process that owns all the others.
+ */
+static mu_err start(const mu_sys *sys, const char *path, const char *run_id, int socket, int host,
+                    int null, mu__warden_link *link, mu_error *ret_error)
+{
+    char id[MU__WP_RUN_ID_MAX], env[MU__WP_RUN_ID_MAX + sizeof MU__ENV_RUN_ID];
+    char name[] = "muster-warden";
+    if ((size_t)snprintf(id, sizeof id, "%s", run_id) >= sizeof id)
+        return mu_error_set(ret_error, MU_EINVAL, "the run id is too long");
+    (void)snprintf(env, sizeof env, MU__ENV_RUN_ID "=%s", id);
+    struct plan plan = {.path = path,
+                        .argv = {name, id, NULL},
+                        .envp = {env, NULL},
+                        .fds = {{null, 0},
+                                {null, 1},
+                                {null, 2},
+                                {socket, MU__WARDEN_FD_SOCKET},
+                                {host, MU__WARDEN_FD_HOST}},
+                        .pidfd = -1};
+    unsigned char *stacks = sys->alloc((size_t)2 * MU__CHILD_STACK);
+    if (!stacks)
+        return mu_error_set(ret_error, MU_ENOMEM, "no memory to start the warden");
+    plan.inner_stack = stacks + MU__CHILD_STACK;
+    clone_both(&plan, stacks);
+    free(stacks);
+    link->pidfd = plan.pidfd;
+    link->pid = plan.pid;
+    if (plan.report.error == 0)
+        return MU_OK;
+    return mu_error_set(
+        ret_error, plan.report.step == MU__STEP_EXECVE ? MU_EWARDEN : MU_ERRNO(plan.report.error),
+        "%s: %s: %s", path, mu__step_text(plan.report.step), strerror(plan.report.error));
+}
+
+MU_BORROWED static int warden_body(void *arg)
+{
+    struct plan *plan = arg;
+    int error = 0;
+    const uint64_t none = 0;
+    mu__child_reset_signals();
+    long result = mu__child_call(SYS_setsid, 0, 0, 0, 0);
+    if (result < 0)
+        mu__child_fail(&plan->report, MU__STEP_SETSID, (int)-result);
+    mu__step step = mu__child_place_fds(plan->fds, 5, &error);
+    if (step != MU__STEP_NONE)
+        mu__child_fail(&plan->report, step, error);
+    (void)mu__child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
+    result = mu__child_call(SYS_execve, (long)plan->path, (long)plan->argv, (long)plan->envp, 0);
+    mu__child_fail(&plan->report, MU__STEP_EXECVE, (int)-result);
+}
+
+MU_BORROWED static int intermediate_body(void *arg)
+{
+    struct plan *plan = arg;
+    int pidfd = -1;
+    plan->pid = mu__child_clone(warden_body, plan->inner_stack, MU__CHILD_STACK,
+                                CLONE_PIDFD | SIGCHLD, plan, &pidfd);
+    if (plan->pid < 0) {
+        mu__child_fail(&plan->report, MU__STEP_CLONE, errno);
+    }
+    if (plan->report.error) {
+        (void)mu__child_call(SYS_wait4, plan->pid, 0, __WALL, 0);
+        (void)mu__child_call(SYS_close, pidfd, 0, 0, 0);
+        pidfd = -1;
+    }
+    plan->pidfd = pidfd;
+    for (;;)
+        (void)mu__child_call(SYS_exit_group, 0, 0, 0, 0);
+}
+
+static void clone_both(struct plan *plan, void *stack)
+{
+    uint64_t mask = mu__signals_block();
+    pid_t middle =
+        mu__child_clone(intermediate_body, stack, MU__CHILD_STACK, CLONE_FILES, plan, NULL);
+    if (middle < 0) {
+        plan->report.error = errno;
+        plan->report.step = MU__STEP_DETACH;
+    } else {
+        /* A host thread that waits for everything with __WALL may have been faster: no matter. */
+        while (waitpid(middle, NULL, __WCLONE) < 0 && errno == EINTR)
+            ;
+    }
+    mu__signals_restore(mask);
+}
+
+static mu_err judge_welcome(const uint8_t *data, ssize_t size, const char *path,
+                            mu_error *ret_error)
+{
+    mu__wp_header header;
+    mu__wp_hello welcome;
+    const uint8_t *body = data + MU__WP_HEADER_SIZE;
+    if (size <= 0)
+        return mu_error_set(ret_error, MU_EWARDEN, "%s ended before it answered", path);
+    if (mu__wp_decode_header(data, (size_t)size, &header) != MU_OK || header.op != MU__WP_WELCOME ||
+        mu__wp_decode_hello(body, header.body_size, &welcome) != MU_OK)
+        return mu_error_set(ret_error, MU_EVERSION, "%s gave an answer that is not a warden's",
+                            path);
+    if (welcome.version != MU__WP_VERSION)
+        return mu_error_set(ret_error, MU_EVERSION,
+                            "%s speaks protocol %u, this libmuster %u: install both from one build",
+                            path, welcome.version, MU__WP_VERSION);
+    if (welcome.error)
+        return mu_error_set(ret_error, MU_EWARDEN, "%s refused: %s", path,
+                            strerror((int)welcome.error));
+    return MU_OK;
+}
+
+static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *path,
+                          const char *run_id, int64_t deadline, const mu__warden_link *link,
+                          mu_error *ret_error)
+{
+    uint8_t data[MU__WP_SMALL];
+    const mu__wp_hello hello = {MU__WP_VERSION, (uint32_t)getpid(), 0, run_id};
+    struct iovec part = {data, mu__wp_encode_hello(MU__WP_HELLO, &hello, data, sizeof data)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (sys->sendmsg(link->socket, &message, MSG_NOSIGNAL) < 0)
+        return judge_welcome(data, -1, path, ret_error);
+    struct pollfd answer = {.fd = link->socket, .events = POLLIN};
+    int n;
+    do {
+        int64_t left = mu_ms_left(mu_clock_now(clock), deadline);
+        n = sys->poll(&answer, 1, left > INT_MAX ? INT_MAX : (int)left);
+    } while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return mu_error_set(ret_error, MU_EWARDEN, "%s does not answer", path);
+    part = (struct iovec){data, sizeof data};
+    ssize_t size = n < 0 ? -1 : sys->recvmsg(link->socket, &message, MSG_DONTWAIT);
+    return judge_welcome(data, size, path, ret_error);
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}

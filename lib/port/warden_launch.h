@@ -1,0 +1,64 @@
+/*
+ * port/warden_launch.h - starting the warden from a threaded host.
+ *
+ * Two things make this more than a posix_spawn. The warden must be no child of the host, so that a
+ * host that loops on wait(NULL), or ignores SIGCHLD, neither hangs nor hears of it. And the host
+ * has threads and perhaps gigabytes, so nothing may be forked. Therefore:
+ *
+ *     host thread --clone(VM, VFORK, FILES, no exit signal)--> intermediate --clone(VM, VFORK)-->
+ * warden
+ *
+ * The intermediate shares memory and fds with the host, so errno of the exec and the warden's pidfd
+ * arrive by themselves; it ends at once and, having no exit signal, raises no SIGCHLD and is found
+ * by no wait(2) that did not ask for it by name (__WCLONE). exec would give the signal back: that
+ * is why the warden itself is one generation further down. Orphaned, it falls to init - or to the
+ * host, if the host has made itself a subreaper, which asks for just that.
+ *
+ *     mu__warden_link link;
+ *     mu_err err = mu__warden_launch(sys, clock, path, run_id, 5000, &link, &error);
+ *     ...
+ *     mu__warden_link_close(&link);     // the warden takes it as the end and leaves
+ *
+ * Thread-safety: any thread. Blocks until the warden has answered the version handshake.
+ * Ownership: the link's fds belong to the caller.
+ */
+#ifndef MU_PORT_WARDEN_LAUNCH_H
+#define MU_PORT_WARDEN_LAUNCH_H
+
+#include <sys/types.h>
+
+#include <muster/error.h>
+#include "base/clock.h"
+#include "base/sys.h"
+
+/* A running warden, as its host holds it. All fds are close-on-exec. */
+typedef struct mu__warden_link {
+    int socket; /* SOCK_SEQPACKET, blocking; use MSG_DONTWAIT */
+    int pidfd;  /* readable when the warden has died */
+    pid_t pid;
+} mu__warden_link;
+
+#define MU__WARDEN_LINK_INIT                                                                       \
+    {                                                                                              \
+        -1, -1, 0                                                                                  \
+    }
+
+/*
+ * Finds the program: `path` (of the options), MUSTER_WARDEN, the build tree's, the installed one.
+ * One that was named is taken or refused, never replaced by another. Writes an absolute path.
+ * MU_EWARDEN: none can be executed; the error names all that were looked at.
+ */
+mu_err mu__warden_find(const char *path, char *ret_path, size_t size, mu_error *ret_error);
+
+/*
+ * Launches it and shakes hands. MU_EWARDEN (cannot be executed, or does not answer in
+ * `timeout_ms`), MU_EVERSION, MU_ENOMEM, MU_ESYS + errno. On error nothing is left running.
+ */
+mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *path,
+                         const char *run_id, int64_t timeout_ms, mu__warden_link *ret_link,
+                         mu_error *ret_error);
+
+/* Closes both fds. */
+void mu__warden_link_close(mu__warden_link *link);
+
+#endif

@@ -1,0 +1,109 @@
+/* The table of children (warden/children.h). Called by main.c, spawn.c, cleanup.c, requests.c. */
+#include "warden/children.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static void note_exit(child *gone, int status, const struct rusage *usage);
+
+bool children_reserve(children *c)
+{
+    if (c->count < c->capacity)
+        return true;
+    size_t capacity = c->capacity ? 2 * c->capacity : 32;
+    child *items = realloc(c->items, capacity * sizeof *items);
+    if (!items)
+        return false;
+    c->items = items;
+    c->capacity = capacity;
+    return true;
+}
+
+void children_add(children *c, pid_t pid, uint64_t start, const char *mark)
+{
+    child *added = &c->items[c->count++];
+    *added = (child){.running = true, .id = {.pid = pid, .start = start}};
+    (void)snprintf(added->mark, sizeof added->mark, "%s", mark);
+}
+
+child *children_find_pid(children *c, pid_t pid)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i].running && c->items[i].id.pid == pid)
+            return &c->items[i];
+    }
+    return NULL;
+}
+
+child *children_find(children *c, pid_t pid, uint64_t start)
+{
+    child *found = children_find_pid(c, pid);
+    return found && found->id.start == start ? found : NULL;
+}
+
+bool children_has_mark(const children *c, const char *mark)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i].running && strcmp(c->items[i].mark, mark) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool children_reap(children *c)
+{
+    siginfo_t info = {0};
+    /* Look first, without reaping: see the note on leaders in the header. */
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0)
+        return false;
+    if (info.si_pid <= 1) {
+        errno = 0;
+        return false;
+    }
+    child *gone = children_find_pid(c, info.si_pid);
+    if (gone)
+        (void)kill(-info.si_pid, SIGKILL);
+    int status = 0;
+    struct rusage usage = {0};
+    if (wait4(info.si_pid, &status, __WALL, &usage) == info.si_pid && gone)
+        note_exit(gone, status, &usage);
+    return true;
+}
+
+child *children_next_running(children *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i].running)
+            return &c->items[i];
+    }
+    return NULL;
+}
+
+child *children_next_exited(children *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (!c->items[i].running)
+            return &c->items[i];
+    }
+    return NULL;
+}
+
+void children_drop(children *c, child *gone)
+{
+    *gone = c->items[--c->count];
+}
+
+static void note_exit(child *gone, int status, const struct rusage *usage)
+{
+    gone->running = false;
+    gone->id.code = WIFEXITED(status) ? CLD_EXITED : WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
+    gone->id.status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+    gone->id.user_us = usage->ru_utime.tv_sec * INT64_C(1000000) + usage->ru_utime.tv_usec;
+    gone->id.system_us = usage->ru_stime.tv_sec * INT64_C(1000000) + usage->ru_stime.tv_usec;
+    gone->id.max_rss_kb = usage->ru_maxrss;
+}

@@ -1,0 +1,149 @@
+/*
+ * muster-warden - owns every child of one muster system.
+ *
+ * The host launches it (port/warden_launch.h) with a socket on fd 3, a pidfd of the host on fd 4
+ * and the run id as its argument. It has one thread and one loop:
+ *
+ *     SIGCHLD       reap, kill what the dead left behind, tell the host
+ *     socket        one request at a time, one answer each (requests.h)
+ *     host's pidfd  the host is gone, however it went: kill everything, leave
+ *
+ * It is no child of the host, and it ignores every signal that can be ignored: a terminal's Ctrl-C
+ * or a service manager's SIGTERM concern the host, whose end the warden learns of anyway. It is a
+ * subreaper, so that what daemonises falls to it instead of to init. If it dies itself, PDEATHSIG
+ * ends its children in the same moment and the host's end of the socket says so.
+ */
+#include "base/child.h"
+#include "base/warden_proto.h"
+#include "warden/cleanup.h"
+#include "warden/requests.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define LAST_WORDS_MS 1000 /* how long a leaving warden offers its last answers to a slow host */
+#define RETRY_MS      10   /* kernel memory was short: poll cannot tell when it is there again */
+
+static bool set_up(warden *w, const char *run_id);
+static void serve(warden *w);
+static void on_children(warden *w);
+static bool on_host(warden *w);
+static host_state tell(warden *w);
+static void last_words(warden *w);
+
+int main(int argc, char **argv)
+{
+    warden w = {
+        .host = {.socket = MU__WARDEN_FD_SOCKET, .pidfd = MU__WARDEN_FD_HOST, .answer_fd = -1}};
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        (void)fprintf(stdout, "muster-warden, protocol %u\n", MU__WP_VERSION);
+        return 0;
+    }
+    if (argc != 2 || !set_up(&w, argv[1])) {
+        (void)fprintf(stderr, "muster-warden is started by libmuster, not by hand (%s)\n",
+                      argc == 2 ? strerror(errno) : "no run id");
+        return 2;
+    }
+    serve(&w);
+    cleanup_everything(&w.children, w.sigfd);
+    last_words(&w);
+    _exit(0);
+}
+
+static bool set_up(warden *w, const char *run_id)
+{
+    if (strlen(run_id) >= sizeof w->run_id || run_id[0] == '\0') {
+        errno = EINVAL;
+        return false;
+    }
+    (void)snprintf(w->run_id, sizeof w->run_id, "%s", run_id);
+    if (fcntl(w->host.socket, F_SETFD, FD_CLOEXEC) != 0 ||
+        fcntl(w->host.pidfd, F_SETFD, FD_CLOEXEC) != 0)
+        return false;
+    /* Blocked is ignored, but for SIGCHLD, which the signalfd hears; children unblock all. */
+    (void)mu__signals_block();
+    if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+        return false;
+    sigset_t chld;
+    (void)sigemptyset(&chld);
+    (void)sigaddset(&chld, SIGCHLD);
+    w->sigfd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    return w->sigfd >= 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && chdir("/") == 0;
+}
+
+/* Returns when the host is gone or has said stop. */
+static void serve(warden *w)
+{
+    host_state state = HOST_OK;
+    while (!w->leaving && state != HOST_GONE) {
+        /* A request is taken only when no message waits: see host.h. */
+        short events = state == HOST_OK ? POLLIN : w->host.short_of_memory ? 0 : POLLOUT;
+        struct pollfd fds[3] = {{.fd = w->host.pidfd, .events = POLLIN},
+                                {.fd = w->sigfd, .events = POLLIN},
+                                {.fd = w->host.socket, .events = events}};
+        (void)poll(fds, 3, w->host.short_of_memory ? RETRY_MS : -1);
+        if (fds[0].revents)
+            return;
+        if (fds[1].revents)
+            on_children(w);
+        if (state == HOST_OK && fds[2].revents && !on_host(w))
+            return;
+        state = tell(w);
+    }
+}
+
+static void on_children(warden *w)
+{
+    char drain[1024]; /* many deaths may be one signal: what counts is what can be reaped */
+    while (read(w->sigfd, drain, sizeof drain) > 0)
+        ;
+    bool reaped = false;
+    while (children_reap(&w->children))
+        reaped = true;
+    if (reaped)
+        cleanup_strangers(&w->children, w->run_id);
+}
+
+/* False: the host is gone. */
+static bool on_host(warden *w)
+{
+    packet p;
+    host_state state = host_receive(&w->host, &p);
+    if (state == HOST_OK) {
+        request_handle(w, &p);
+        packet_release(&p);
+    }
+    return state != HOST_GONE;
+}
+
+/* First the answer, then the exits: so no exit overtakes the answer that names its child. */
+static host_state tell(warden *w)
+{
+    uint8_t data[MU__WP_SMALL];
+    host_state state = host_flush(&w->host);
+    child *gone;
+    while (state == HOST_OK && (gone = children_next_exited(&w->children)) != NULL) {
+        size_t size = mu__wp_encode_exited(&gone->id, data, sizeof data);
+        state = host_send(&w->host, data, size);
+        if (state == HOST_OK)
+            children_drop(&w->children, gone);
+    }
+    return state;
+}
+
+static void last_words(warden *w)
+{
+    struct pollfd fds[2] = {{.fd = w->host.pidfd, .events = POLLIN},
+                            {.fd = w->host.socket, .events = POLLOUT}};
+    while (tell(w) == HOST_BLOCKED) {
+        if (poll(fds, 2, LAST_WORDS_MS) <= 0 || fds[0].revents || w->host.short_of_memory)
+            return;
+    }
+}

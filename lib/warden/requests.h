@@ -1,0 +1,27 @@
+/*
+ * warden/requests.h - what the host may ask, and the state of the whole program.
+ *
+ * Each request is answered exactly once; what cannot be understood is answered with an errno, and
+ * operations that this warden does not know (or that are reserved) with ENOSYS.
+ *
+ * Thread-safety: none. Ownership: one warden, on main's stack.
+ */
+#ifndef MU_WARDEN_REQUESTS_H
+#define MU_WARDEN_REQUESTS_H
+
+#include "warden/children.h"
+#include "warden/host.h"
+
+typedef struct warden {
+    host host;
+    children children;
+    char run_id[MU__WP_RUN_ID_MAX];
+    int sigfd;    /* SIGCHLD */
+    bool greeted; /* versions agree */
+    bool leaving; /* the host said stop, or speaks another version: answer, then leave */
+} warden;
+
+/* Does what the packet asks for and leaves the answer with the host. The caller releases it. */
+void request_handle(warden *w, const packet *p);
+
+#endif
