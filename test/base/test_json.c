@@ -77,7 +77,7 @@ MU_TEST(json, doubles_are_written_with_the_fewest_digits_that_give_them_back)
 
 MU_TEST(json, random_doubles_are_the_same_bits_afterwards)
 {
-    unsigned seed = (unsigned)mu_test_now_ms();
+    unsigned first = (unsigned)mu_test_now_ms(), seed = first;
 
     for (int i = 0; i < 20000; i++) {
         uint64_t bits =
@@ -92,8 +92,8 @@ MU_TEST(json, random_doubles_are_the_same_bits_afterwards)
         mu_check_ok(mu_value_to_json(&v, &text, NULL));
         mu_check_ok(parse(text, &again));
         mu_check_ok(mu_value_get_double(&again, NULL, &got, NULL));
-        mu_check_msg(memcmp(&got, &number, sizeof got) == 0, "%a became %a by way of %s", number,
-                     got, text);
+        mu_check_msg(memcmp(&got, &number, sizeof got) == 0, "%a became %a by way of %s, seed %u",
+                     number, got, text, first);
         free(text);
         mu_value_clear(&v);
         mu_value_clear(&again);
