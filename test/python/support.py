@@ -43,7 +43,7 @@ CODECS = ["python"] + (["msgpack"] if have_extension() else [])
 class Peer:
     """One worker process; the host's side of the protocol."""
 
-    def __init__(self, command, environment=None, await_ready=True):
+    def __init__(self, command, environment=None, await_ready=True, cwd=None):
         to_worker, self.requests = os.pipe()
         self.answers, from_worker = os.pipe()
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
@@ -56,8 +56,8 @@ class Peer:
             stdin=subprocess.DEVNULL,
             stdout=self.out,
             stderr=self.err,
-            pass_fds=(),
             close_fds=False,
+            cwd=cwd,
             preexec_fn=lambda: _place(to_worker, from_worker),
             env=dict(_clean_environment(), **(environment or {})),
         )

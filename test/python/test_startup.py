@@ -56,13 +56,24 @@ class Startup(WorkerCase):
             peer.ask("print", ["é\n"])
             self.assertTrue(peer.ask("ping")["pong"])
 
-    def test_nothing_beside_the_launcher_shadows_a_module_of_the_users(self):
-        path = self.write("worker.py", "import launch\nlaunch.worker.run()\n")
-        with open(os.path.join(os.path.dirname(path), "launch.py"), "w", encoding="utf-8") as file:
-            file.write("from muster_worker import Worker\nworker = Worker('theirs')\n")
-        for flags in ([], ["-I"]):
-            with Peer([sys.executable] + flags + [os.path.join(WORKERS, "launch.py"), path]) as peer:
-                self.assertEqual(peer.hello["name"], "theirs")
+    def test_a_script_finds_its_own_directory_first_and_the_launchers_not_at_all(self):
+        path = self.write("worker.py", PATH)
+        directory = os.path.dirname(path)
+        with open(os.path.join(directory, "launch.py"), "w", encoding="utf-8") as file:
+            file.write("theirs = True\n")
+        for flags in ([], ["-I"], ["-S"]):
+            with Peer([sys.executable] + flags + [os.path.join(WORKERS, "launch.py"), path], {"PYTHONPATH": ""}) as peer:
+                found = peer.ask("path")
+                self.assertEqual(found[0], directory)
+                self.assertNotIn(WORKERS, found)
+
+    def test_a_module_is_found_as_python_m_would_find_it(self):
+        directory = os.path.dirname(self.write("launch.py", PATH.replace("worker.run()", "").replace("import launch\n", "")))
+        command = [sys.executable, os.path.join(WORKERS, "launch.py"), "launch"]
+        with Peer(command, {"PYTHONPATH": ""}, cwd=directory) as peer:
+            self.assertNotIn(WORKERS, peer.ask("path"))
+        with Peer(command, {"PYTHONPATH": directory}, cwd="/") as peer:
+            self.assertNotIn(WORKERS, peer.ask("path"))
 
     def test_codec_msgpack_is_an_error_where_there_is_none(self):
         path = self.write("worker.py", "import sys\nsys.modules['msgpack'] = None\nfrom muster_worker import Worker\nWorker().run()\n")
@@ -73,6 +84,15 @@ class Startup(WorkerCase):
             self.assertEqual(peer.exit_status(), 1)
             self.assertIn(b"msgpack", peer.stderr())
 
+
+PATH = """
+import sys
+import launch
+from muster_worker import Worker
+worker = Worker()
+worker.command("path")(lambda: sys.path)
+worker.run()
+"""
 
 GENERAL = """
 import sys

@@ -42,8 +42,10 @@ def _run_script(path, arguments):
 
 
 def _run_module(target, arguments):
-    """Imports the module and runs its Worker, named `worker` unless the target says otherwise."""
+    """Finds the module as `python3 -m` would and runs its Worker, named `worker` unless the target says otherwise."""
     name, _, attribute = target.partition(":")
+    if not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
+        sys.path.insert(0, "")
     sys.argv = [target] + arguments
     __import__(name)
     worker = getattr(sys.modules[name], attribute or "worker")
