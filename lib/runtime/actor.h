@@ -25,12 +25,22 @@ typedef struct mu__envelope {
 
 /*
  * Takes the oldest envelope of any kind; blocks until `deadline` (ns). MU_ETIMEOUT, MU_EKILLED,
- * MU_ENOTACTOR. With `system_only` everything but MU__KIND_SYSTEM stays queued in order.
+ * MU_ENOTACTOR. With `system_only` everything stays queued in order but MU__KIND_SYSTEM and the exit
+ * notice of the parent, whose end ends a suspended server too.
  */
 mu_err mu__receive(mu__envelope *ret_envelope, int64_t deadline, bool system_only);
 
+/*
+ * The calling actor answers calls: from now on mu_receive and mu_receive_match, used inside its
+ * callbacks, see plain messages alone and leave calls, casts and system requests to its loop.
+ */
+void mu__answer_calls(void);
+
 /* Puts an envelope of any kind into a mailbox; consumes the message. As mu_send otherwise. */
 mu_err mu__post(mu_pid pid, mu__kind kind, mu_message message, mu__reply_to from);
+
+/* As mu_send, in the library's name: also from an actor that dies, in a death hook. */
+mu_err mu__tell(mu_pid pid, mu_message message);
 
 /* Messages the calling actor has not received yet (drains first). */
 size_t mu__queue_length(void);

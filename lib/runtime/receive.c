@@ -58,6 +58,15 @@ mu_err mu_send(mu_pid pid, mu_message message)
     return mu__post(pid, MU__KIND_MESSAGE, message, (mu__reply_to){NULL, 0});
 }
 
+mu_err mu__tell(mu_pid pid, mu_message message)
+{
+    mu__actor *actor = mu__actor_of(pid);
+    if (actor)
+        return push_message(actor, pid, MU__KIND_MESSAGE, message, (mu__reply_to){NULL, 0});
+    mu_message_clear(&message);
+    return MU_OK;
+}
+
 mu_err mu_send_name(mu_system *system, const char *name, mu_message message)
 {
     mu_pid pid = mu_whereis(system, name);
@@ -148,14 +157,18 @@ static bool accept_all(const mu__node *node, void *arg)
 
 static bool accept_system(const mu__node *node, void *arg)
 {
-    (void)arg;
-    return node->kind == MU__KIND_SYSTEM;
+    const mu__actor *self = arg;
+    if (node->kind == MU__KIND_SYSTEM)
+        return true;
+    return node->message.tag == MU_TAG_EXIT &&
+           mu_pid_equal(((const mu_exit_notice *)node->message.data)->from, self->parent);
 }
 
 mu_err mu__receive(mu__envelope *ret_envelope, int64_t deadline, bool system_only)
 {
     mu__node *node = NULL;
-    mu_err err = await_node(system_only ? accept_system : accept_all, NULL, deadline, &node);
+    mu_err err =
+        await_node(system_only ? accept_system : accept_all, mu__actor_self(), deadline, &node);
     if (err != MU_OK)
         return err;
     *ret_envelope = (mu__envelope){node->kind, node->message, node->from};
@@ -172,18 +185,28 @@ size_t mu__queue_length(void)
     return self->inbox_length;
 }
 
+void mu__answer_calls(void)
+{
+    mu__actor *self = mu__actor_self();
+    if (self)
+        self->answers_calls = true;
+}
+
 typedef struct matcher {
     bool (*match)(const mu_message *message, void *arg);
     void *arg;
+    bool answers_calls;
 } matcher;
 
 /*
  * A plain actor speaks no call protocol. It takes requests out so that they do not pile up, and the
- * caller hears at once.
+ * caller hears at once. A behaviour's callback sees messages only; the rest is for its loop.
  */
 static bool accept_message(const mu__node *node, void *arg)
 {
     const matcher *m = arg;
+    if (m->answers_calls && node->kind != MU__KIND_MESSAGE)
+        return false;
     if (node->kind == MU__KIND_CALL || node->kind == MU__KIND_SYSTEM)
         return true;
     return !m->match || m->match(&node->message, m->arg);
@@ -207,7 +230,8 @@ static int64_t deadline_in(int64_t timeout_ms)
 mu_err mu_receive_match(bool (*match)(const mu_message *message, void *arg), void *arg,
                         mu_message *ret_message, int64_t timeout_ms)
 {
-    matcher m = {match, arg};
+    const mu__actor *self = mu__actor_self();
+    matcher m = {match, arg, self && self->answers_calls};
     int64_t deadline = deadline_in(timeout_ms);
     for (;;) {
         mu__node *node = NULL;

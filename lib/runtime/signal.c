@@ -3,7 +3,7 @@
  * the own thread of an actor whose body has returned (spawn.c).
  *
  * Whether a signal is trapped is decided when it is sent, under the receiver's lock. The order of a
- * death: reason fixed, names and hooks gone, mailbox closed, then callers, watchers and links are
+ * death: reason fixed, names and hooks gone, mailbox closed, then links, watchers and callers are
  * told. A killer does all of that at once in its own thread; the killed thread finds out at its
  * next checkpoint.
  */
@@ -225,9 +225,10 @@ void mu__actor_finish(mu__actor *actor, mu_pid pid, const mu_reason *why, bool o
     legacy left = close_actor(actor);
     atomic_fetch_sub(&actor->system->n_alive, 1);
     mu__timers_drop(actor);
-    mu__calls_fail(actor, &reason);
-    tell_watchers(left.watchers, pid, &reason);
     tell_links(left.links, pid, &reason);
+    tell_watchers(left.watchers, pid, &reason);
+    /* Last: whoever waited for the death itself finds its own notices already there. */
+    mu__calls_fail(actor, &reason);
     drop_monitors(left.monitors);
     drop_mail(left.mail);
     atomic_store(&actor->finished, true);

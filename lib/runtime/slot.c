@@ -65,6 +65,7 @@ mu_err mu__slot_take(mu_system *system, mu__actor **ret_actor)
     mu_lock_release(&actor->lock);
     actor->exit_reason = mu_reason_normal();
     actor->parent = MU_PID_NONE;
+    actor->answers_calls = false;
     atomic_fetch_add(&system->n_alive, 1);
     *ret_actor = actor;
     return MU_OK;

@@ -75,6 +75,7 @@ typedef struct mu__actor {
     /* Owner's thread alone. */
     mu__node *inbox_head, *inbox_tail; /* drained, not yet received */
     size_t inbox_length;
+    bool answers_calls; /* a behaviour: only its loop takes calls out */
     mu__catch *catcher;
     mu_reason exit_reason; /* for a body that returns */
     mu_pid parent;
