@@ -280,7 +280,7 @@ typedef struct mu_gen_server_options {
  * MU_EINVAL: *ret_reason's text says what is wrong. MU_EKILLED, MU_ENOMEM, MU_ESTOPPED as mu_spawn.
  * Blocks; callable from a callback.
  */
-mu_err mu_gen_server_start(mu_system *system, const mu_gen_server *server, void *arg,
+mu_err mu_gen_server_start(mu_system *system, const mu_gen_server *callbacks, void *arg,
                            const mu_gen_server_options *options, mu_pid *ret_pid,
                            mu_reason *ret_reason);
 
@@ -288,7 +288,7 @@ mu_err mu_gen_server_start(mu_system *system, const mu_gen_server *server, void 
  * The same, linked to the calling actor before init runs. If init stops (mu_init_stop) or exits, a
  * caller that does not trap exits ends with the same reason. MU_ENOTACTOR in other threads.
  */
-mu_err mu_gen_server_start_link(mu_system *system, const mu_gen_server *server, void *arg,
+mu_err mu_gen_server_start_link(mu_system *system, const mu_gen_server *callbacks, void *arg,
                                 const mu_gen_server_options *options, mu_pid *ret_pid,
                                 mu_reason *ret_reason);
 
@@ -336,6 +336,7 @@ bool mu_reply_to(mu_from from, mu_message reply);
  */
 typedef struct mu_request {
     struct mu__call *call;
+    mu_err failure; /* without a call: what the answer will be; MU_OK: there is no request */
 } mu_request;
 
 /* Sends a request. A missing server is told by the answer, not here. MU_EKILLED, MU_ENOMEM. */

@@ -15,7 +15,9 @@
 #include <muster/gen_server.h>
 #include <muster/pool.h>
 #include <muster/reason.h>
+#include <muster/registry.h>
 #include <muster/supervisor.h>
+#include <muster/sys.h>
 #include <muster/system.h>
 #include <muster/timer.h>
 #include <muster/value.h>

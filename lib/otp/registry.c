@@ -1,0 +1,372 @@
+/*
+ * The registry (muster/registry.h): entries and their holders.
+ *
+ * Called by programs, and by gen.c for servers named by a key; stores through registry_table.c. One
+ * lock per registry is for writers and for reads of many entries; looking a unique key up takes
+ * none. An actor that holds entries has one holder here, whose death hook removes them before
+ * anybody hears of the death. The hook is set while the lock is held, so the actor's lock nests in
+ * it (doc/locking.md); hooks run without any lock.
+ */
+#include <muster/registry.h>
+
+#include <stdlib.h>
+
+#include "otp/registry_impl.h"
+#include "otp/via.h"
+
+typedef struct notice notice;
+
+static void remove_locked(mu_registry *r, mu__reg_entry *entry, notice **notices)
+    MU_REQUIRES(&r->lock);
+
+/* ---- notices for listeners, made under the lock and sent after it
+ * ----------------------------------------- */
+
+struct notice {
+    struct notice *next;
+    const char *listener;
+    uint64_t tag;
+    mu_registry_notice body;
+    char bytes[];
+};
+
+static void destroy_notice(void *body)
+{
+    free((char *)body - offsetof(notice, body));
+}
+
+/* One for each listener, in front of `list`. A notice for which there is no memory is not sent. */
+static notice *note(mu_registry *r, notice *list, uint64_t tag, const mu__reg_entry *entry)
+{
+    char buffer[MU__KEY_INLINE];
+    mu_key key = mu__reg_key(entry, buffer);
+    for (size_t i = 0; i < r->n_listeners; i++) {
+        notice *n = r->sys->alloc(sizeof *n + key.size);
+        if (!n)
+            continue;
+        n->next = list;
+        n->listener = r->listeners[i];
+        n->tag = tag;
+        n->body = (mu_registry_notice){r, mu__reg_pid(&r->table, entry), entry->value, key};
+        if (key.data)
+            n->body.key = mu_key_bytes(memcpy(n->bytes, key.data, key.size), key.size);
+        list = n;
+    }
+    return list;
+}
+
+static void send_notices(mu_registry *r, notice *newest)
+{
+    notice *list = NULL;
+    while (newest) {
+        notice *older = newest->next;
+        newest->next = list;
+        list = newest;
+        newest = older;
+    }
+    while (list) {
+        notice *n = list;
+        list = n->next;
+        (void)mu__tell(mu_whereis(r->system, n->listener),
+                       mu_message_take(n->tag, &n->body, sizeof n->body, destroy_notice));
+    }
+}
+
+/* ---- start and stop
+ * --------------------------------------------------------------------------------------- */
+
+static void unref(mu_registry *r)
+{
+    if (atomic_fetch_sub(&r->refs, 1) > 1)
+        return;
+    mu__table_deinit(&r->holders);
+    mu__reg_table_deinit(&r->table);
+    mu__reg_table_deinit(&r->metas);
+    mu_lock_deinit(&r->lock);
+    free(r->listeners);
+    free(r);
+}
+
+static mu_err copy_listeners(mu_registry *r, const mu_registry_options *options)
+{
+    if (options->n_listeners == 0)
+        return MU_OK;
+    r->listeners = r->sys->alloc(options->n_listeners * sizeof *r->listeners);
+    if (!r->listeners)
+        return MU_ENOMEM;
+    r->n_listeners = options->n_listeners;
+    for (size_t i = 0; i < r->n_listeners; i++) {
+        const char *name = options->listeners[i];
+        if (!name || strlen(name) > MU_NAME_MAX)
+            return MU_EINVAL;
+        memcpy(r->listeners[i], name, strlen(name) + 1);
+    }
+    return MU_OK;
+}
+
+mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
+                         mu_registry **ret_registry)
+{
+    static const mu_registry_options defaults = MU_REGISTRY_OPTIONS_INIT;
+    if (!options)
+        options = &defaults;
+    if (!system || options->size != sizeof *options || options->keys < MU_KEYS_UNIQUE ||
+        options->keys > MU_KEYS_DUPLICATE || (options->n_listeners > 0 && !options->listeners))
+        return MU_EINVAL;
+    mu_registry *r = mu__sys(system)->alloc(sizeof *r);
+    if (!r)
+        return MU_ENOMEM;
+    r->system = system;
+    r->sys = mu__sys(system);
+    r->keys = options->keys;
+    atomic_init(&r->refs, 1);
+    mu_lock_init(&r->lock);
+    mu__reg_table_init(&r->table, system);
+    mu__reg_table_init(&r->metas, system);
+    mu__table_init(&r->holders, r->sys);
+    mu_err err = copy_listeners(r, options);
+    if (err != MU_OK) {
+        unref(r);
+        return err;
+    }
+    *ret_registry = r;
+    return MU_OK;
+}
+
+/*
+ * Takes one holder out, its entries first. True: it is the caller's to free; false: its death has
+ * begun, and the hook, which waits for the lock, will do it.
+ */
+static bool detach_locked(mu_registry *r, mu__reg_holder *holder) MU_REQUIRES(&r->lock)
+{
+    while (holder->entries)
+        remove_locked(r, holder->entries, NULL);
+    mu__table_remove(&r->holders, &holder->entry);
+    holder->registered = false;
+    return mu__hook_remove(holder->pid, &holder->hook);
+}
+
+void mu_registry_stop(mu_registry **take_registry)
+{
+    mu_registry *r = *take_registry;
+    *take_registry = NULL;
+    if (!r)
+        return;
+    mu_lock_acquire(&r->lock);
+    for (mu__table_entry *e = mu__table_next(&r->holders, NULL); e;
+         e = mu__table_next(&r->holders, NULL)) {
+        mu__reg_holder *holder = MU__TABLE_OBJECT(e, mu__reg_holder, entry);
+        if (detach_locked(r, holder)) {
+            free(holder);
+            atomic_fetch_sub(&r->refs, 1); /* never the last: ours is left */
+        }
+    }
+    mu_lock_release(&r->lock);
+    unref(r);
+}
+
+/* ---- holders and their entries
+ * ------------------------------------------------------------------------------ */
+
+/* Runs before anybody hears of the death; nobody else touches the holder any more. */
+static void on_death(mu__death_hook *hook, mu_pid pid)
+{
+    (void)pid;
+    mu__reg_holder *holder = MU__TABLE_OBJECT(hook, mu__reg_holder, hook);
+    mu_registry *r = holder->registry;
+    notice *notices = NULL;
+    mu_lock_acquire(&r->lock);
+    while (holder->entries)
+        remove_locked(r, holder->entries, &notices);
+    if (holder->registered)
+        mu__table_remove(&r->holders, &holder->entry);
+    mu_lock_release(&r->lock);
+    send_notices(r, notices);
+    free(holder);
+    unref(r);
+}
+
+static mu__reg_holder *find_holder_locked(mu_registry *r, mu_pid pid) MU_REQUIRES(&r->lock)
+{
+    mu__table_entry *e = mu__table_find(&r->holders, &pid, sizeof pid);
+    return e ? MU__TABLE_OBJECT(e, mu__reg_holder, entry) : NULL;
+}
+
+static mu_err make_holder_locked(mu_registry *r, mu_pid pid, mu__reg_holder **ret_holder)
+    MU_REQUIRES(&r->lock)
+{
+    mu__reg_holder *holder = r->sys->alloc(sizeof *holder);
+    if (!holder)
+        return MU_ENOMEM;
+    holder->registry = r;
+    holder->pid = pid;
+    holder->hook.run = on_death;
+    mu_err err = mu__table_insert(&r->holders, &holder->entry, &holder->pid, sizeof holder->pid);
+    if (err == MU_OK) {
+        holder->registered = true;
+        err = mu__hook_add(pid, &holder->hook);
+        if (err != MU_OK)
+            mu__table_remove(&r->holders, &holder->entry);
+    }
+    if (err != MU_OK) {
+        free(holder);
+        return err == MU_ENOPROC ? MU_EKILLED : err;
+    }
+    atomic_fetch_add(&r->refs, 1);
+    *ret_holder = holder;
+    return MU_OK;
+}
+
+static void remove_locked(mu_registry *r, mu__reg_entry *entry, notice **notices)
+{
+    if (notices)
+        *notices = note(r, *notices, MU_TAG_UNREGISTER, entry);
+    *entry->holder_place = entry->holder_next;
+    if (entry->holder_next)
+        entry->holder_next->holder_place = entry->holder_place;
+    mu__reg_remove(&r->table, entry);
+}
+
+static mu_err add_locked(mu_registry *r, uint64_t hash, mu_key key, mu_pid pid, void *value,
+                         notice **notices) MU_REQUIRES(&r->lock)
+{
+    mu__reg_holder *holder = find_holder_locked(r, pid);
+    mu_err err = holder ? MU_OK : make_holder_locked(r, pid, &holder);
+    if (err != MU_OK)
+        return err;
+    mu__reg_entry *entry = mu__reg_insert(&r->table, hash, key, pid, value);
+    if (!entry)
+        return MU_ENOMEM;
+    entry->holder = holder;
+    entry->holder_next = holder->entries;
+    entry->holder_place = &holder->entries;
+    if (entry->holder_next)
+        entry->holder_next->holder_place = &entry->holder_next;
+    holder->entries = entry;
+    *notices = note(r, *notices, MU_TAG_REGISTER, entry);
+    return MU_OK;
+}
+
+static mu_err acting_self(mu_registry *r, mu_pid *ret_self)
+{
+    *ret_self = mu_self();
+    if (mu_pid_is_none(*ret_self) || ret_self->system != r->system)
+        return MU_ENOTACTOR;
+    return mu_checkpoint();
+}
+
+mu_err mu_registry_register(mu_registry *registry, mu_key key, void *value, mu_pid *ret_holder)
+{
+    mu_pid self;
+    mu_err err = acting_self(registry, &self);
+    if (err != MU_OK)
+        return err;
+    uint64_t hash = mu__reg_hash(&registry->table, key);
+    notice *notices = NULL;
+    mu_lock_acquire(&registry->lock);
+    const mu__reg_entry *holder =
+        registry->keys == MU_KEYS_UNIQUE ? mu__reg_find(&registry->table, hash, key) : NULL;
+    if (holder) {
+        err = MU_EALREADY_REGISTERED;
+        if (ret_holder)
+            *ret_holder = mu__reg_pid(&registry->table, holder);
+    } else {
+        err = add_locked(registry, hash, key, self, value, &notices);
+    }
+    mu_lock_release(&registry->lock);
+    send_notices(registry, notices);
+    return err;
+}
+
+mu_err mu__via_register(const mu_via *via, mu_pid *ret_holder)
+{
+    if (!via->registry || via->registry->keys != MU_KEYS_UNIQUE)
+        return MU_ENOTSUP;
+    return mu_registry_register(via->registry, via->key, via->value, ret_holder);
+}
+
+/* ---- the caller's own: nobody else removes or changes them, so they stay while no lock is held
+ * --------------- */
+
+typedef struct own_entry {
+    mu__reg_entry *entry;
+    void *value;
+} own_entry;
+
+/* The caller's entries for the key. *ret_entries is NULL if there are none. */
+static mu_err collect_own(mu_registry *r, mu_key key, mu_pid self, own_entry **ret_entries,
+                          size_t *ret_count)
+{
+    uint64_t hash = mu__reg_hash(&r->table, key);
+    size_t n = 0, i = 0;
+    mu_lock_acquire(&r->lock);
+    mu__reg_entry *first = mu__reg_find(&r->table, hash, key);
+    for (mu__reg_entry *e = first; e; e = mu__reg_find_next(e, hash, key))
+        n += mu_pid_equal(mu__reg_pid(&r->table, e), self);
+    own_entry *entries = n ? r->sys->alloc(n * sizeof *entries) : NULL;
+    for (mu__reg_entry *e = first; e && entries; e = mu__reg_find_next(e, hash, key))
+        if (mu_pid_equal(mu__reg_pid(&r->table, e), self))
+            entries[i++] = (own_entry){e, e->value};
+    mu_lock_release(&r->lock);
+    *ret_entries = entries;
+    *ret_count = i;
+    return n > 0 && !entries ? MU_ENOMEM : MU_OK;
+}
+
+mu_err mu_registry_unregister_match(mu_registry *registry, mu_key key, mu_registry_match_fn match,
+                                    void *ctx)
+{
+    mu_pid self;
+    own_entry *own = NULL;
+    size_t n = 0;
+    notice *notices = NULL;
+    mu_err err = acting_self(registry, &self);
+    if (err == MU_OK)
+        err = collect_own(registry, key, self, &own, &n);
+    for (size_t i = 0; i < n; i++)
+        if (match && !match(ctx, key, self, own[i].value))
+            own[i].entry = NULL;
+    if (n > 0) {
+        mu_lock_acquire(&registry->lock);
+        for (size_t i = 0; i < n; i++)
+            if (own[i].entry)
+                remove_locked(registry, own[i].entry, &notices);
+        mu_lock_release(&registry->lock);
+    }
+    free(own);
+    send_notices(registry, notices);
+    return err;
+}
+
+mu_err mu_registry_unregister(mu_registry *registry, mu_key key)
+{
+    return mu_registry_unregister_match(registry, key, NULL, NULL);
+}
+
+mu_err mu_registry_update_value(mu_registry *registry, mu_key key,
+                                void *(*update)(void *ctx, void *value), void *ctx, void **ret_new,
+                                void **ret_old)
+{
+    mu_pid self;
+    own_entry *own = NULL;
+    size_t n = 0;
+    if (registry->keys != MU_KEYS_UNIQUE)
+        return MU_ENOTSUP;
+    mu_err err = acting_self(registry, &self);
+    if (err == MU_OK)
+        err = collect_own(registry, key, self, &own, &n);
+    if (err == MU_OK && n == 0)
+        err = MU_ENOTOWNER;
+    if (err == MU_OK) {
+        void *value = update(ctx, own->value);
+        mu_lock_acquire(&registry->lock);
+        mu__reg_set_value(own->entry, value);
+        mu_lock_release(&registry->lock);
+        if (ret_new)
+            *ret_new = value;
+        if (ret_old)
+            *ret_old = own->value;
+    }
+    free(own);
+    return err;
+}

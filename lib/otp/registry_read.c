@@ -1,0 +1,237 @@
+/*
+ * Reading a registry, and its metadata (muster/registry.h). Called by programs, in their threads;
+ * never needs the holders. What gives more than one entry works on a snapshot, taken under the lock
+ * and looked at without.
+ */
+#include <muster/registry.h>
+
+#include <stdlib.h>
+
+#include "otp/registry_impl.h"
+
+/* The one entry of a key, without the lock if that can be helped. */
+static bool find_one(mu_registry *r, const mu__reg_table *table, mu_key key, mu_pid *ret_pid,
+                     void **ret_value)
+{
+    uint64_t hash = mu__reg_hash(table, key);
+    mu__reg_peek_result result = mu__reg_peek(table, hash, key, ret_pid, ret_value);
+    if (result != MU__REG_UNSURE)
+        return result == MU__REG_FOUND;
+    mu_lock_acquire(&r->lock);
+    const mu__reg_entry *entry = mu__reg_find(table, hash, key);
+    if (entry) {
+        *ret_pid = mu__reg_pid(table, entry);
+        *ret_value = entry->value;
+    }
+    mu_lock_release(&r->lock);
+    return entry != NULL;
+}
+
+mu_err mu_registry_lookup_one(mu_registry *registry, mu_key key, mu_pid *ret_pid, void **ret_value)
+{
+    if (registry->keys != MU_KEYS_UNIQUE)
+        return MU_ENOTSUP;
+    mu_pid pid;
+    void *value;
+    if (!find_one(registry, &registry->table, key, &pid, &value))
+        return MU_ENOTFOUND;
+    if (ret_pid)
+        *ret_pid = pid;
+    if (ret_value)
+        *ret_value = value;
+    return MU_OK;
+}
+
+mu_pid mu_registry_whereis(mu_registry *registry, mu_key key)
+{
+    mu_pid pid = MU_PID_NONE;
+    (void)mu_registry_lookup_one(registry, key, &pid, NULL);
+    return pid;
+}
+
+/* ---- snapshots
+ * --------------------------------------------------------------------------------------------- */
+
+/* Which entries: of one key, of one holder, or all. */
+typedef struct scope {
+    const mu_key *key;
+    uint64_t hash;
+    mu_pid holder;
+} scope;
+
+static mu__reg_entry *first_locked(mu_registry *r, const scope *s) MU_REQUIRES(&r->lock)
+{
+    if (s->key)
+        return mu__reg_find(&r->table, s->hash, *s->key);
+    if (mu_pid_is_none(s->holder))
+        return mu__reg_next(&r->table, NULL);
+    mu__table_entry *e = mu__table_find(&r->holders, &s->holder, sizeof s->holder);
+    return e ? MU__TABLE_OBJECT(e, mu__reg_holder, entry)->entries : NULL;
+}
+
+static mu__reg_entry *next_of(mu_registry *r, const scope *s, mu__reg_entry *entry)
+{
+    if (s->key)
+        return mu__reg_find_next(entry, s->hash, *s->key);
+    return mu_pid_is_none(s->holder) ? mu__reg_next(&r->table, entry) : entry->holder_next;
+}
+
+/* Entries are found newest first; the list is the other way round, in order of registration. */
+static mu_registry_entry *list_locked(mu_registry *r, const scope *s, size_t *ret_count,
+                                      mu_err *ret_err) MU_REQUIRES(&r->lock)
+{
+    size_t n = 0, bytes = 0;
+    char buffer[MU__KEY_INLINE];
+    for (mu__reg_entry *e = first_locked(r, s); e; e = next_of(r, s, e)) {
+        n++;
+        bytes += mu__reg_key(e, buffer).size;
+    }
+    mu_registry_entry *list = n ? r->sys->alloc(n * sizeof *list + bytes) : NULL;
+    *ret_count = list ? n : 0;
+    *ret_err = n > 0 && !list ? MU_ENOMEM : MU_OK;
+    if (!list)
+        return NULL;
+    char *end = (char *)(list + n);
+    for (mu__reg_entry *e = first_locked(r, s); e; e = next_of(r, s, e)) {
+        mu_key key = mu__reg_key(e, buffer);
+        if (key.data) {
+            key = mu_key_bytes(memcpy(end, key.data, key.size), key.size);
+            end += key.size;
+        }
+        list[--n] = (mu_registry_entry){key, mu__reg_pid(&r->table, e), e->value};
+    }
+    return list;
+}
+
+static mu_err snapshot(mu_registry *r, const mu_key *key, mu_pid holder,
+                       mu_registry_entry **ret_entries, size_t *ret_count)
+{
+    scope s = {key, key ? mu__reg_hash(&r->table, *key) : 0, holder};
+    mu_err err;
+    mu_lock_acquire(&r->lock);
+    *ret_entries = list_locked(r, &s, ret_count, &err);
+    mu_lock_release(&r->lock);
+    return err;
+}
+
+mu_err mu_registry_lookup(mu_registry *registry, mu_key key, mu_registry_entry **ret_entries,
+                          size_t *ret_count)
+{
+    return snapshot(registry, &key, MU_PID_NONE, ret_entries, ret_count);
+}
+
+mu_err mu_registry_entries_of(mu_registry *registry, mu_pid holder, mu_registry_entry **ret_entries,
+                              size_t *ret_count)
+{
+    if (!mu_pid_is_none(holder))
+        return snapshot(registry, NULL, holder, ret_entries, ret_count);
+    *ret_entries = NULL;
+    *ret_count = 0;
+    return MU_OK;
+}
+
+void mu_registry_free(mu_registry_entry *entries)
+{
+    free(entries);
+}
+
+mu_err mu_registry_select(mu_registry *registry, const mu_key *key, mu_registry_match_fn match,
+                          void *ctx, mu_registry_entry **ret_entries, size_t *ret_count)
+{
+    mu_registry_entry *list;
+    size_t n;
+    mu_err err = snapshot(registry, key, MU_PID_NONE, &list, &n);
+    if (err != MU_OK)
+        return err;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (match(ctx, list[i].key, list[i].pid, list[i].value))
+            list[kept++] = list[i];
+    if (kept == 0) {
+        free(list);
+        list = NULL;
+    }
+    *ret_entries = list;
+    *ret_count = kept;
+    return MU_OK;
+}
+
+size_t mu_registry_count(mu_registry *registry)
+{
+    mu_lock_acquire(&registry->lock);
+    size_t n = registry->table.count;
+    mu_lock_release(&registry->lock);
+    return n;
+}
+
+mu_err mu_registry_count_match(mu_registry *registry, const mu_key *key, mu_registry_match_fn match,
+                               void *ctx, size_t *ret_count)
+{
+    mu_registry_entry *list;
+    mu_err err = mu_registry_select(registry, key, match, ctx, &list, ret_count);
+    if (err == MU_OK)
+        free(list);
+    return err;
+}
+
+typedef struct dispatch_call {
+    void (*fn)(void *ctx, const mu_registry_entry *entries, size_t count);
+    void *ctx;
+    mu_registry_entry *entries;
+    size_t n;
+} dispatch_call;
+
+static void run_dispatch(void *arg)
+{
+    const dispatch_call *c = arg;
+    c->fn(c->ctx, c->entries, c->n);
+}
+
+mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
+                            void (*fn)(void *ctx, const mu_registry_entry *entries, size_t count),
+                            void *ctx)
+{
+    dispatch_call c = {.fn = fn, .ctx = ctx};
+    mu_err err = mu_registry_lookup(registry, key, &c.entries, &c.n);
+    if (err != MU_OK || c.n == 0)
+        return err;
+    mu_reason reason;
+    bool exited = mu__catch_exit(run_dispatch, &c, &reason);
+    free(c.entries);
+    if (exited)
+        mu_exit(&reason); /* it was the caller's, and goes on to the caller's */
+    return MU_OK;
+}
+
+/* ---- metadata
+ * ------------------------------------------------------------------------------------------------
+ */
+
+mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
+{
+    uint64_t hash = mu__reg_hash(&registry->metas, key);
+    mu_lock_acquire(&registry->lock);
+    mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, key);
+    if (entry)
+        mu__reg_set_value(entry, value);
+    else
+        entry = mu__reg_insert(&registry->metas, hash, key, MU_PID_NONE, value);
+    mu_lock_release(&registry->lock);
+    return entry ? MU_OK : MU_ENOMEM;
+}
+
+mu_err mu_registry_meta(mu_registry *registry, mu_key key, void **ret_value)
+{
+    mu_pid nobody;
+    return find_one(registry, &registry->metas, key, &nobody, ret_value) ? MU_OK : MU_ENOTFOUND;
+}
+
+void mu_registry_delete_meta(mu_registry *registry, mu_key key)
+{
+    uint64_t hash = mu__reg_hash(&registry->metas, key);
+    mu_lock_acquire(&registry->lock);
+    mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, key);
+    if (entry)
+        mu__reg_remove(&registry->metas, entry);
+    mu_lock_release(&registry->lock);
+}
