@@ -10,6 +10,8 @@ enum { ADD = 1, GET, NEVER, LATER, ANSWER, STOP, STOP_REPLY, RAISE, BAD, IDLE, N
 
 /* ---- a server that does what it is told ---- */
 
+/* Static in most tests: the last thing a server does is note its end here, after whoever started it
+ * may be gone. */
 typedef struct plan {
     diary diary;
     enum { OK, IGNORE, STOPS, ERROR, EXITS, HANGS, IDLES, CONTINUES, NONSENSE } init;

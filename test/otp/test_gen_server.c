@@ -6,7 +6,7 @@
 MU_TEST(gen_server, GEN_01_start_returns_a_server_that_can_answer)
 {
     mu_system *system = start_system();
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     tell(pid, ADD);
     mu_check_eq(get(pid), 1);
@@ -19,7 +19,7 @@ MU_TEST(gen_server, GEN_01_start_returns_a_server_that_can_answer)
 
 static void linked_before_init(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid;
     mu_check_ok(mu_trap_exit(true, NULL));
     mu_check_ok(start_server(system, &p, NULL, 0, true, &pid, NULL));
@@ -38,7 +38,7 @@ MU_TEST(gen_server, GEN_01_only_the_linked_start_links)
 
 static void ignored(mu_system *system)
 {
-    plan p = {.init = IGNORE};
+    static plan p = {.init = IGNORE};
     mu_pid pid = MU_PID_NONE;
     mu_check_ok(mu_trap_exit(true, NULL));
     mu_check_eq(start_server(system, &p, "quiet", 0, true, &pid, NULL), MU_EIGNORE);
@@ -68,7 +68,7 @@ static void failing_inits(mu_system *system)
         mu_check_diary(&p.diary, "");
         mu_wait_until(p.destroyed == 1, 5000);
     }
-    plan p = {.init = NONSENSE};
+    static plan p = {.init = NONSENSE};
     mu_reason reason;
     mu_check_eq(start_server(system, &p, NULL, 0, false, NULL, &reason), MU_EINIT);
     mu_check_eq(reason.code, MU_EBADRETURN);
@@ -115,7 +115,7 @@ MU_TEST(gen_server, GEN_03_a_stop_in_init_takes_an_untrapping_starter_along_and_
 
 static void init_too_slow(mu_system *system)
 {
-    plan p = {.init = HANGS};
+    static plan p = {.init = HANGS};
     mu_reason reason;
     mu_check_eq(start_server(system, &p, "slow", 20, true, NULL, &reason), MU_ETIMEOUT);
     mu_check_eq(reason.code, MU_ETIMEOUT);
@@ -134,7 +134,7 @@ MU_TEST(gen_server, GEN_04_an_init_past_its_timeout_is_killed_and_the_starter_su
 MU_TEST(gen_server, GEN_05_a_taken_name_is_already_started_and_init_does_not_run)
 {
     mu_system *system = start_system();
-    plan p = {0}, q = {0};
+    static plan p = {0}, q = {0};
     mu_pid first, second;
     mu_check_ok(start_server(system, &p, "one", 0, false, &first, NULL));
     mu_check_eq(start_server(system, &q, "one", 0, false, &second, NULL), MU_EALREADY_STARTED);
@@ -170,7 +170,7 @@ MU_TEST(gen_server, misuse_says_what_is_wrong)
 MU_TEST(gen_server, GEN_14_an_idle_timeout_fires_once)
 {
     mu_system *system = start_system();
-    plan p = {.init = IDLES};
+    static plan p = {.init = IDLES};
     mu_pid pid = started(system, &p);
     mu_wait_until(p.diary.n == 1, 5000);
     mu_check_diary(&p.diary, "idle");
@@ -185,7 +185,7 @@ MU_TEST(gen_server, GEN_14_an_idle_timeout_fires_once)
 MU_TEST(gen_server, GEN_14_a_waiting_message_makes_the_timeout_forgotten)
 {
     mu_system *system = start_system();
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_check_ok(mu_cast(pid, mu_message_tag(WAIT))); /* holds it until the others wait */
     mu_check_ok(mu_cast(pid, mu_message_tag(IDLE)));
@@ -235,7 +235,7 @@ MU_TEST(gen_server, GEN_14_system_requests_do_not_disturb_an_idle_timeout)
 MU_TEST(gen_server, continue_runs_before_anything_else)
 {
     mu_system *system = start_system();
-    plan p = {.init = CONTINUES};
+    static plan p = {.init = CONTINUES};
     mu_pid pid = started(system, &p);
     tell(pid, ADD);
     mu_check_diary(&p.diary, "continue12 call1");
@@ -267,7 +267,7 @@ static mu_err end_by(mu_system *system, plan *p, int tag, mu_reason *told, mu_re
 static void ends(mu_system *system)
 {
     mu_reason told, died;
-    plan stops = {0}, replies = {0}, raises = {0}, bad = {0}, fails = {.terminate_exits = true};
+    static plan stops = {0}, replies = {0}, raises = {0}, bad = {0}, fails = {.terminate_exits = true};
 
     mu_check_eq(end_by(system, &stops, STOP, &told, &died), MU_EDOWN);
     mu_check_eq(told.code, 9);
@@ -299,7 +299,7 @@ MU_TEST(gen_server, GEN_17_GEN_18_GEN_20_each_end_runs_terminate_and_tells_the_c
 
 static void bad_cast(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_ref ref;
     mu_check_ok(mu_monitor(pid, &ref));
@@ -369,14 +369,14 @@ MU_TEST(gen_server, GEN_18_the_parents_end_runs_terminate_only_while_trapping)
 
 static void killed(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_reason kill = mu_reason_kill();
     mu_check_ok(mu_exit_signal(pid, &kill));
     mu_check(!mu_alive(pid));
     mu_wait_until(p.freed == 1, 5000);
     mu_check_diary(&p.diary, "");
-    plan q = {0};
+    static plan q = {0};
     pid = started(system, &q);
     mu_reason out = mu_reason_exit(3, NULL);
     mu_check_ok(mu_exit_signal(pid, &out));
@@ -392,7 +392,7 @@ MU_TEST(gen_server, GEN_18_no_terminate_after_a_kill_or_an_untrapped_exit)
 MU_TEST(gen_server, stop_waits_and_says_if_the_reason_was_another)
 {
     mu_system *system = start_system();
-    plan p = {.terminate_exits = true};
+    static plan p = {.terminate_exits = true};
     mu_pid pid = started(system, &p);
     mu_reason asked = mu_reason_shutdown(), got;
     mu_check_eq(mu_gen_server_stop(pid, &asked, MU_INFINITY, &got), MU_EDOWN);
@@ -435,7 +435,7 @@ MU_TEST(gen_server, GEN_23_only_abnormal_ends_are_reported_and_unhandled_message
         mu_check_ok(mu_gen_server_stop(started(system, &p), &quiet[i], MU_INFINITY, NULL));
     }
     mu_check_eq(l.crashes, 0);
-    plan p = {0};
+    static plan p = {0};
     mu_reason loud = mu_reason_exit(3, "loud");
     mu_check_ok(mu_gen_server_stop(started(system, &p), &loud, MU_INFINITY, NULL));
     mu_check_eq(l.crashes, 1);

@@ -13,7 +13,7 @@ static void ask_later(void *arg)
 
 static void answered_later(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p), asker;
     mu_ref ref;
     mu_spawn_options options = MU_SPAWN_OPTIONS_INIT;
@@ -58,7 +58,7 @@ MU_TEST(gen_server, GEN_07_a_call_may_be_answered_by_another_actor)
 
 static void late_reply(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_reason reason;
     mu_check_eq(mu_call(pid, mu_message_tag(LATER), 10, NULL, &reason), MU_ETIMEOUT);
@@ -92,15 +92,15 @@ static mu_next keep_from(void *arg, mu_message *request, mu_from from)
 static void dropped_reply(mu_system *system)
 {
     static const mu_gen_server keeping = {.init = init_with_arg, .handle_call = keep_from};
-    kept_from kept = {0};
+    static kept_from kept; /* the server outlives this function */
     mu_pid pid;
     mu_check_ok(mu_gen_server_start(system, &keeping, &kept, NULL, &pid, NULL));
     mu_check_eq(mu_call(pid, mu_message_tag(LATER), 10, NULL, NULL), MU_ETIMEOUT);
     mu_wait_until(atomic_load(&kept.there), 5000);
+    mu_from stale = kept.from; /* before the next request is kept in its place */
     /* The next call may well use the same slot: the old handle must not answer it. */
     mu_request next;
     mu_check_ok(mu_send_request(pid, mu_message_tag(NEVER), &next));
-    mu_from stale = kept.from;
     mu_check(!mu_reply_to(stale, mu_message_string(LATER, "too late")));
     mu_check_eq(mu_request_wait(&next, 5, NULL, NULL), MU_ETIMEOUT);
     mu_request_abandon(&next);
@@ -121,7 +121,7 @@ static void call_strictly(void *arg)
 
 static void strict_timeout(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p), caller;
     mu_ref ref;
     mu_spawn_options options = MU_SPAWN_OPTIONS_INIT;
@@ -154,7 +154,7 @@ static mu_next call_self(void *arg, mu_message *request, mu_from from)
 MU_TEST(gen_server, GEN_10_calling_the_dead_the_unknown_and_oneself_fails_at_once)
 {
     mu_system *system = start_system();
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
     mu_reason reason;
@@ -175,7 +175,7 @@ MU_TEST(gen_server, GEN_10_calling_the_dead_the_unknown_and_oneself_fails_at_onc
 MU_TEST(gen_server, GEN_12_a_cast_is_ok_whatever_became_of_the_target)
 {
     mu_system *system = start_system();
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_check_ok(mu_cast(pid, mu_message_tag(NOTE)));
     mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
@@ -188,7 +188,7 @@ MU_TEST(gen_server, GEN_12_a_cast_is_ok_whatever_became_of_the_target)
 MU_TEST(gen_server, GEN_13_one_senders_calls_casts_and_messages_keep_their_order)
 {
     mu_system *system = start_system();
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     for (int round = 0; round < 20; round++) {
         mu_check_ok(mu_cast(pid, mu_message_tag(NOTE)));
@@ -206,7 +206,7 @@ MU_TEST(gen_server, GEN_13_one_senders_calls_casts_and_messages_keep_their_order
 
 static void requests(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_request one, two;
     mu_check_ok(mu_send_request(pid, mu_message_tag(LATER), &one));
@@ -240,7 +240,7 @@ MU_TEST(gen_server, GEN_22_a_request_is_sent_now_and_received_later)
 
 static void abandoned_requests(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     mu_request request;
     mu_check_ok(mu_send_request(pid, mu_message_tag(LATER), &request));
@@ -256,7 +256,7 @@ MU_TEST(gen_server, GEN_22_a_receive_that_times_out_gives_the_request_up)
 
 static void huge_mailbox(mu_system *system)
 {
-    plan p = {0};
+    static plan p = {0};
     mu_pid pid = started(system, &p);
     int n = (int)mu_test_size(20000, 500000);
     for (int i = 0; i < n; i++)
