@@ -19,7 +19,8 @@
  *                                        <-      DONE {error, count}
  *                                        <-      EXITED {pid, start, status, usage}   unasked, once
  *     STOP                               ->      (kills everything)
- *                                        <-      DONE
+ *                                        <-      EXITED of each
+ *                                        <-      DONE, the last word
  *
  * Each request has a number, chosen by the host, which its one answer repeats; EXITED has 0. The
  * EXITED of a child never comes before its SPAWNED. Numbers are in the machine's byte order: both

@@ -6,8 +6,11 @@
  * counted and dropped; the last lines are kept, 8 KiB of them, for the error of a crash. All text
  * is escaped before anybody sees it: a child cannot forge log lines or repaint a terminal.
  *
- *     mu__capture_line lines...               // each whole line, escaped, without its newline
- *     mu__capture_feed(&c, MU__CAPTURE_STDERR, bytes, size, on_line, ctx);
+ *     while (size > 0) {
+ *         used = mu__capture_feed(&c, MU__CAPTURE_STDERR, bytes, size, &line);
+ *         if (line.whole) emit(line.text);          // escaped, without its newline
+ *         bytes += used, size -= used;
+ *     }
  *     mu__capture_tail(&c, text, sizeof text);
  *
  * This is the pure part: bytes in, lines and tail out. port.c does the reading and emits the event
@@ -22,8 +25,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/escape.h"
+
 #define MU__CAPTURE_LINE 1024 /* raw bytes kept of one line */
 #define MU__CAPTURE_TAIL 8192 /* escaped bytes kept of all */
+/* Room for one line when every byte of it has to be escaped. */
+#define MU__CAPTURE_ESCAPED (MU__CAPTURE_LINE * MU__ESCAPE_GROWTH + 1)
 
 typedef enum mu__capture_stream {
     MU__CAPTURE_STDOUT,
@@ -45,19 +52,21 @@ typedef struct mu__capture {
     uint64_t bytes, lines;       /* ever seen */
 } mu__capture;
 
-/* One line, escaped and terminated; `dropped` bytes of it were cut off. */
-typedef void (*mu__capture_line_fn)(void *ctx, mu__capture_stream stream, const char *line,
-                                    uint64_t dropped);
+/* One line, escaped and terminated. */
+typedef struct mu__captured {
+    bool whole;       /* false: there is none yet */
+    uint64_t dropped; /* bytes that were cut off */
+    char text[MU__CAPTURE_ESCAPED];
+} mu__captured;
 
 void mu__capture_init(mu__capture *capture);
 
-/* Takes bytes in; `on_line` (may be NULL) is called for each line that they end. */
-void mu__capture_feed(mu__capture *capture, mu__capture_stream stream, const char *bytes,
-                      size_t size, mu__capture_line_fn on_line, void *ctx);
+/* Takes bytes in, up to the end of a line if they reach one; returns how many, at least one. */
+size_t mu__capture_feed(mu__capture *capture, mu__capture_stream stream, const char *bytes,
+                        size_t size, mu__captured *ret_line);
 
-/* The stream has ended: what is left of a line without newline is one. */
-void mu__capture_end(mu__capture *capture, mu__capture_stream stream, mu__capture_line_fn on_line,
-                     void *ctx);
+/* The stream has ended: what is left, without newline, is a line. */
+void mu__capture_end(mu__capture *capture, mu__capture_stream stream, mu__captured *ret_line);
 
 /* Whole last lines, as many as fit, unfinished ones included; terminated. Returns its length. */
 size_t mu__capture_tail(const mu__capture *capture, char *text, size_t size);

@@ -40,10 +40,12 @@ typedef struct mu__port_spec {
     size_t max_frame; /* told as MUSTER_MAX_FRAME; 0: not told */
 } mu__port_spec;
 
-/* The host's ends, all non-blocking and close-on-exec. */
+/* The host's ends, close-on-exec. Those that are used do not block. */
 typedef struct mu__port_pipes {
     int request_write;
-    int request_read; /* kept so that no write raises SIGPIPE, and for FIONREAD; never read */
+    /* Kept so that no write raises SIGPIPE, and for FIONREAD; never read. It is the child's fd 3 as
+     * well, so its flags are not to be touched. */
+    int request_read;
     int response_read;
 } mu__port_pipes;
 

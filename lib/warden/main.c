@@ -138,12 +138,18 @@ static host_state tell(warden *w)
     return state;
 }
 
+/* All exits, then the answer to the stop: who has heard that has heard everything. */
 static void last_words(warden *w)
 {
     struct pollfd fds[2] = {{.fd = w->host.pidfd, .events = POLLIN},
                             {.fd = w->host.socket, .events = POLLOUT}};
-    while (tell(w) == HOST_BLOCKED) {
-        if (poll(fds, 2, LAST_WORDS_MS) <= 0 || fds[0].revents || w->host.short_of_memory)
+    host_state state;
+    while ((state = tell(w)) != HOST_GONE) {
+        if (state == HOST_OK && w->stop_request == 0)
+            return;
+        if (state == HOST_OK)
+            request_stopped(w);
+        else if (poll(fds, 2, LAST_WORDS_MS) <= 0 || fds[0].revents || w->host.short_of_memory)
             return;
     }
 }

@@ -90,12 +90,20 @@ static void send_signal(warden *w, const packet *p)
         done(w, p, errno, 0);
 }
 
-/* Answered when nothing is left. */
+/* Only noted: leaving is main's, and the answer comes last of all. */
 static void stop(warden *w, const packet *p)
 {
-    cleanup_everything(&w->children, w->sigfd);
     w->leaving = true;
-    done(w, p, 0, 0);
+    w->stop_request = p->header.request;
+}
+
+void request_stopped(warden *w)
+{
+    const mu__wp_done answer = {0, 0};
+    uint8_t data[MU__WP_SMALL];
+    size_t size = mu__wp_encode_done(w->stop_request, &answer, data, sizeof data);
+    host_answer(&w->host, data, size, -1);
+    w->stop_request = 0;
 }
 
 static void done(warden *w, const packet *p, int error, size_t count)

@@ -16,12 +16,16 @@ typedef struct warden {
     host host;
     children children;
     char run_id[MU__WP_RUN_ID_MAX];
-    int sigfd;    /* SIGCHLD */
-    bool greeted; /* versions agree */
-    bool leaving; /* the host said stop, or speaks another version: answer, then leave */
+    int sigfd;             /* SIGCHLD */
+    bool greeted;          /* versions agree */
+    bool leaving;          /* the host said stop, or speaks another version: answer, then leave */
+    uint64_t stop_request; /* 0: none; answered last, when nothing is left and every exit told */
 } warden;
 
 /* Does what the packet asks for and leaves the answer with the host. The caller releases it. */
 void request_handle(warden *w, const packet *p);
+
+/* Leaves the answer to a stop with the host; nothing else may wait to be sent. */
+void request_stopped(warden *w);
 
 #endif

@@ -1,0 +1,142 @@
+/*
+ * port/warden_impl.h - the inside of a mu__warden: private to port/warden*.c and port/child.c.
+ *
+ * A link is one incarnation of the warden process. It is made by whoever launches it and freed by
+ * whoever takes it out of `link` under the lock: the I/O thread when the warden is lost, or stop.
+ *
+ *     NONE --launch--> UP --lost--> NONE --launch--> UP --stop--> STOPPED
+ *
+ * Waiting is always the same: an entry on the waiter's own stack, in a list under the lock; whoever
+ * completes it takes it out, sets `done` and wakes it, all under the lock, and the waiter takes the
+ * lock once more before it leaves. So nobody touches an entry whose owner has returned.
+ *
+ * Locks: `lock` guards everything that changes here and in the children. Sending under it does not
+ * block (MSG_DONTWAIT). Callbacks and events run without it.
+ * Ownership: counted: the system has one reference, each child one.
+ */
+#ifndef MU_PORT_WARDEN_IMPL_H
+#define MU_PORT_WARDEN_IMPL_H
+
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "port/warden.h"
+#include "port/warden_launch.h"
+#include "runtime/actor.h"
+#include "runtime/io.h"
+
+/* Somebody who sleeps until something is done; embedded in what waits. */
+typedef struct mu__sleeper {
+    struct mu__sleeper *next;
+    mu__waiter waiter;
+    _Atomic bool done;
+} mu__sleeper;
+
+/* A request whose answer is waited for. */
+typedef struct mu__pending {
+    mu__sleeper sleeper; /* first: the list is one of sleepers */
+    uint64_t request;
+    mu__child *child; /* of a spawn: filled in by the answer; else NULL */
+    mu_err err;       /* MU_EWARDEN: it was lost */
+    int32_t error;    /* errno that the warden answered */
+    uint32_t step;
+} mu__pending;
+
+typedef struct mu__link {
+    mu__io_source source; /* the socket; first */
+    mu__warden *warden;   /* a reference */
+    mu__warden_link fds;
+} mu__link;
+
+struct mu__warden {
+    _Atomic uint32_t refs;
+    mu_system *system;
+    const mu_sys *sys;
+    char *path; /* of the program */
+    char run_id[MU__WP_RUN_ID_MAX];
+
+    mu_lock lock;
+    mu__link *link MU_GUARDED_BY(lock); /* NULL: none */
+    bool launching MU_GUARDED_BY(lock); /* by one thread; the others wait */
+    bool stopping MU_GUARDED_BY(lock);
+    mu__sleeper *launch_sleepers MU_GUARDED_BY(lock);
+    mu__sleeper *pending MU_GUARDED_BY(lock);
+    mu__child *children MU_GUARDED_BY(lock); /* that run */
+    uint64_t next_request MU_GUARDED_BY(lock);
+    uint64_t next_serial MU_GUARDED_BY(lock); /* of marks */
+    uint64_t lost_serial MU_GUARDED_BY(lock); /* up to it all are dead, or about to be */
+};
+
+struct mu__child {
+    _Atomic uint32_t refs; /* the user's, and one while it is in the list */
+    mu__warden *warden;    /* a reference */
+    int pid;
+    uint64_t start;
+    int pidfd;
+    uint64_t serial;
+
+    /* guarded by warden->lock */
+    mu__child *next;
+    bool exited;
+    bool calling; /* on_exit runs */
+    mu__exit exit;
+    mu__sleeper *sleepers; /* until it has exited, or on_exit has returned */
+    void (*on_exit)(void *ctx, const mu__exit *exit);
+    void *ctx;
+};
+
+/* ---- sleepers ------------------------------------------------------------------------------ */
+
+/* Puts a sleeper into a list; under the lock. */
+void mu__sleeper_enter(mu__sleeper **list, mu__sleeper *sleeper);
+/* Takes it out if it is still there. */
+void mu__sleeper_leave(mu__sleeper **list, mu__sleeper *sleeper);
+/* Takes all out and wakes them. */
+void mu__sleepers_wake(mu__sleeper **list);
+/* Sleeps, without the lock: MU_OK, MU_ETIMEOUT, MU_EKILLED. */
+mu_err mu__sleeper_sleep(mu__sleeper *sleeper, int64_t deadline);
+
+/* ---- warden.c ------------------------------------------------------------------------------ */
+
+mu__warden *mu__warden_ref(mu__warden *warden);
+void mu__warden_unref(mu__warden *warden);
+
+/*
+ * Returns MU_OK *with the lock held* and a link there; launches one if there is none. Otherwise the
+ * lock is not held: MU_ESTOPPED, MU_EFORKED, MU_EWARDEN and others of the launch.
+ */
+mu_err mu__warden_lock_link(mu__warden *warden, int64_t deadline, mu_error *ret_error);
+
+/* Sends one message without waiting. MU_ESYS + EAGAIN: no room now; MU_EWARDEN: it is gone. */
+mu_err mu__warden_send_locked(mu__warden *warden, const void *data, size_t size, const int *fds,
+                              size_t n_fds) MU_REQUIRES(warden->lock);
+
+/* ---- warden_io.c: the I/O thread ------------------------------------------------------------ */
+
+/* A message has come, or the socket's end. */
+void mu__warden_readable(mu__io_source *source, uint32_t events);
+
+/* What belonged to a link and goes with it. */
+typedef struct mu__wreck {
+    mu__link *link;
+    mu__child *children;
+    uint64_t last_serial;
+} mu__wreck;
+
+/*
+ * Takes the link out with all that depends on it, in one step, so that nothing of the next one is
+ * mistaken for it; fails the requests that wait. Who has taken it owns it. `only`: the I/O
+ * thread's, which takes that one and leaves it to stop once that has begun; NULL: stop's, which
+ * takes any. False: there is none to be taken.
+ */
+bool mu__warden_take_link(mu__warden *warden, const mu__link *only, mu__wreck *ret_wreck);
+
+/* Kills and reports the children, sweeps what they left, frees the link. No lock held. */
+void mu__warden_clear(mu__warden *warden, mu__wreck *wreck);
+
+/* ---- child.c ------------------------------------------------------------------------------- */
+
+/* It has ended, and has been taken out of the list, whose reference is used up. No lock held. */
+void mu__child_finish(mu__child *take_child, const mu__exit *exit);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * What comes from the warden, and its loss (port/warden.h). Runs in the I/O thread, but for the
+ * loss that stop makes of what is left.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/event.h"
+#include "base/proc.h"
+#include "port/warden_impl.h"
+
+#define BATCH 64 /* messages by one callback: others want the I/O thread too */
+
+typedef struct incoming {
+    mu__wp_header header;
+    const uint8_t *body;
+    int fd; /* -1: none came */
+} incoming;
+
+static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size, incoming *ret);
+static void handle(mu__warden *warden, incoming *message);
+static void on_spawned(mu__warden *warden, incoming *message);
+static void on_done(mu__warden *warden, const incoming *message);
+static void on_exited(mu__warden *warden, const incoming *message);
+static void sweep_marks(const mu__warden *warden, uint64_t last);
+
+void mu__warden_readable(mu__io_source *source, uint32_t events)
+{
+    (void)events;
+    mu__link *link = (mu__link *)source;
+    mu__warden *warden = link->warden;
+    uint8_t data[MU__WP_HEADER_SIZE + MU__WP_SMALL];
+    mu_err err = MU_OK;
+    for (int i = 0; i < BATCH && err == MU_OK; i++) {
+        incoming message;
+        err = receive(warden, link->fds.socket, data, sizeof data, &message);
+        if (err == MU_OK)
+            handle(warden, &message);
+    }
+    if (err != MU_EWARDEN)
+        return;
+    mu__io_remove(warden->system, source);
+    mu__wreck wreck;
+    if (!mu__warden_take_link(warden, link, &wreck))
+        return; /* it is stop's, which waits for this callback */
+    MU__EMIT(mu__hook(warden->system), "warden.lost", MU__M({"os_pid", link->fds.pid}),
+             MU__D({"path", warden->path}, {"run_id", warden->run_id}));
+    mu__warden_clear(warden, &wreck);
+}
+
+/* MU_ETIMEOUT: nothing there; MU_EWARDEN: end. What cannot be understood is skipped. */
+static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size, incoming *ret)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    for (;;) {
+        struct iovec part = {data, size};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control.bytes,
+                                 .msg_controllen = sizeof control.bytes};
+        ssize_t n = warden->sys->recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n == 0 || (n < 0 && (errno == ECONNRESET || errno == EPIPE)))
+            return MU_EWARDEN;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return MU_ETIMEOUT;
+        *ret = (incoming){.body = data + MU__WP_HEADER_SIZE, .fd = -1};
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
+            memcpy(&ret->fd, CMSG_DATA(c), sizeof ret->fd);
+        if (mu__wp_decode_header(data, (size_t)n, &ret->header) == MU_OK)
+            return MU_OK;
+        if (ret->fd >= 0)
+            (void)close(ret->fd);
+    }
+}
+
+static void handle(mu__warden *warden, incoming *message)
+{
+    if (message->header.op == MU__WP_SPAWNED)
+        on_spawned(warden, message);
+    else if (message->header.op == MU__WP_DONE)
+        on_done(warden, message);
+    else if (message->header.op == MU__WP_EXITED)
+        on_exited(warden, message);
+    if (message->fd >= 0)
+        (void)close(message->fd);
+}
+
+static mu__pending *take_pending_locked(mu__warden *warden, uint64_t request)
+    MU_REQUIRES(warden->lock)
+{
+    for (mu__sleeper *at = warden->pending; at; at = at->next) {
+        mu__pending *pending = (mu__pending *)at;
+        if (pending->request == request) {
+            mu__sleeper_leave(&warden->pending, at);
+            return pending;
+        }
+    }
+    return NULL;
+}
+
+static void wake_locked(mu__pending *pending)
+{
+    atomic_store(&pending->sleeper.done, true);
+    mu__notify(&pending->sleeper.waiter);
+}
+
+/* A child that nobody waits for any more, or that came without its pidfd, has to go. */
+static void kill_unwanted_locked(mu__warden *warden, const mu__wp_spawned *spawned)
+    MU_REQUIRES(warden->lock)
+{
+    const mu__wp_signal ask = {spawned->pid, spawned->start, SIGKILL, MU__SCOPE_TREE};
+    uint8_t data[MU__WP_SMALL];
+    if (!warden->link)
+        return;
+    size_t size = mu__wp_encode_signal(++warden->next_request, &ask, data, sizeof data);
+    if (mu__warden_send_locked(warden, data, size, NULL, 0) != MU_OK) {
+        const mu__proc_id id = {spawned->pid, spawned->start};
+        (void)mu__proc_kill(&id, SIGKILL);
+    }
+}
+
+static void on_spawned(mu__warden *warden, incoming *message)
+{
+    mu__wp_spawned spawned;
+    if (mu__wp_decode_spawned(message->body, message->header.body_size, &spawned) != MU_OK)
+        return;
+    mu_lock_acquire(&warden->lock);
+    mu__pending *pending = take_pending_locked(warden, message->header.request);
+    bool runs = spawned.error == 0;
+    if (runs && (!pending || message->fd < 0)) {
+        kill_unwanted_locked(warden, &spawned);
+        spawned.error = EMFILE; /* the one reason for an fd to get lost on its way */
+        spawned.step = MU__STEP_CLONE;
+        runs = false;
+    }
+    if (runs) {
+        mu__child *child = pending->child;
+        child->pid = spawned.pid;
+        child->start = spawned.start;
+        child->pidfd = message->fd;
+        child->exit.os_pid = spawned.pid;
+        message->fd = -1;
+        (void)mu__child_ref(child);
+        child->next = warden->children;
+        warden->children = child;
+    }
+    if (pending) {
+        pending->err = MU_OK;
+        pending->error = spawned.error;
+        pending->step = spawned.step;
+        wake_locked(pending);
+    }
+    mu_lock_release(&warden->lock);
+}
+
+static void on_done(mu__warden *warden, const incoming *message)
+{
+    mu__wp_done done;
+    if (mu__wp_decode_done(message->body, message->header.body_size, &done) != MU_OK)
+        return;
+    mu_lock_acquire(&warden->lock);
+    mu__pending *pending = take_pending_locked(warden, message->header.request);
+    if (pending) {
+        pending->err = MU_OK;
+        pending->error = done.error;
+        wake_locked(pending);
+    }
+    mu_lock_release(&warden->lock);
+}
+
+static void on_exited(mu__warden *warden, const incoming *message)
+{
+    mu__wp_exited exited;
+    mu__child *child = NULL;
+    if (mu__wp_decode_exited(message->body, message->header.body_size, &exited) != MU_OK)
+        return;
+    mu_lock_acquire(&warden->lock);
+    for (mu__child **at = &warden->children; *at; at = &(*at)->next) {
+        if ((*at)->pid == exited.pid && (*at)->start == exited.start) {
+            child = *at;
+            *at = child->next;
+            break;
+        }
+    }
+    mu_lock_release(&warden->lock);
+    const mu__exit exit = {.kind = exited.code == CLD_EXITED ? MU__EXIT_CODE : MU__EXIT_SIGNAL,
+                           .os_pid = exited.pid,
+                           .status = exited.status,
+                           .user_us = exited.user_us,
+                           .system_us = exited.system_us,
+                           .max_rss_kb = exited.max_rss_kb};
+    if (child)
+        mu__child_finish(child, &exit);
+}
+
+/* ---- loss ---------------------------------------------------------------------------------- */
+
+bool mu__warden_take_link(mu__warden *warden, const mu__link *only, mu__wreck *ret_wreck)
+{
+    mu_lock_acquire(&warden->lock);
+    bool taken = warden->link && (!only || (warden->link == only && !warden->stopping));
+    if (taken) {
+        *ret_wreck = (mu__wreck){warden->link, warden->children, warden->next_serial};
+        warden->link = NULL;
+        warden->children = NULL;
+        warden->lost_serial = warden->next_serial;
+    }
+    mu__sleepers_wake(&warden->pending); /* their err is still MU_EWARDEN */
+    mu_lock_release(&warden->lock);
+    return taken;
+}
+
+void mu__warden_clear(mu__warden *warden, mu__wreck *wreck)
+{
+    bool swept = wreck->children != NULL;
+    while (wreck->children) {
+        mu__child *child = wreck->children;
+        wreck->children = child->next;
+        /* PDEATHSIG has done it already, unless the child had changed its user since. */
+        (void)warden->sys->pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
+        mu__child_finish(child, &(mu__exit){.kind = MU__EXIT_LOST, .os_pid = child->pid});
+    }
+    if (swept)
+        sweep_marks(warden, wreck->last_serial);
+    mu__warden_link_close(&wreck->link->fds);
+    free(wreck->link);
+    mu__warden_unref(warden);
+}
+
+struct sweep {
+    const char *run_id;
+    size_t run_size;
+    uint64_t last;
+};
+
+static bool sweep_one(pid_t pid, void *arg)
+{
+    const struct sweep *sweep = arg;
+    char mark[MU__WP_MARK_MAX];
+    mu__proc_stat st;
+    /* The start time first: it is what makes sure that the mark is this process's. */
+    if (mu__proc_read_stat(pid, &st) != MU_OK ||
+        mu__proc_environ(pid, MU__ENV_CHILD, mark, sizeof mark) != MU_OK)
+        return true;
+    if (strncmp(mark, sweep->run_id, sweep->run_size) != 0 || mark[sweep->run_size] != '.')
+        return true;
+    if (strtoull(mark + sweep->run_size + 1, NULL, 10) <= sweep->last) {
+        const mu__proc_id id = {pid, st.start};
+        (void)mu__proc_kill(&id, SIGKILL);
+    }
+    return true;
+}
+
+/*
+ * What children of a lost warden leave behind is init's by now; their marks tell them. It reads all
+ * of /proc, in the I/O thread: some milliseconds, on the day that somebody kills a warden.
+ */
+static void sweep_marks(const mu__warden *warden, uint64_t last)
+{
+    struct sweep sweep = {warden->run_id, strlen(warden->run_id), last};
+    (void)mu__proc_each(sweep_one, &sweep);
+}

@@ -1,0 +1,22 @@
+/* port/exit: ends in words. */
+#include "port/exit.h"
+
+#include <signal.h>
+
+#include "support/mu_test.h"
+
+static void check_text(mu__exit_kind kind, int status, const char *expected)
+{
+    char text[MU__EXIT_TEXT];
+    const mu__exit exit = {.kind = kind, .status = status};
+    mu_check_str(mu__exit_text(&exit, text, sizeof text), expected);
+}
+
+MU_TEST(exit, names_codes_and_signals)
+{
+    check_text(MU__EXIT_CODE, 3, "exit status 3");
+    check_text(MU__EXIT_SIGNAL, SIGKILL, "killed by SIGKILL");
+    check_text(MU__EXIT_SIGNAL, SIGSEGV, "killed by SIGSEGV");
+    check_text(MU__EXIT_SIGNAL, 40, "killed by signal 40");
+    check_text(MU__EXIT_LOST, 0, "killed because its warden died");
+}

@@ -1,0 +1,348 @@
+/* The host's end of the warden: many starts at once, true ends, and wardens that die. */
+#include "port/warden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <muster/timer.h>
+
+#include "base/clock.h"
+#include "base/proc.h"
+#include "runtime/runtime.h"
+#include "support/mu_test.h"
+
+typedef struct world {
+    mu_system *system;
+    mu__warden *warden;
+    _Atomic int lost, exits;
+} world;
+
+static void count_events(void *ctx, const mu_event *event)
+{
+    world *w = ctx;
+    if (strcmp(event->name, "warden.lost") == 0)
+        atomic_fetch_add(&w->lost, 1);
+}
+
+static void begin(world *w)
+{
+    mu_error error = MU_ERROR_INIT;
+    memset(w, 0, sizeof *w);
+    mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+    options.event_hook = (mu_event_hook){count_events, w};
+    mu_check_ok(mu__runtime_start(&options, &w->system));
+    mu_err err = mu__warden_start(w->system, NULL, &w->warden, &error);
+    mu_check_msg(err == MU_OK, "%s", error.message);
+    mu_check(mu__warden_of(w->system) == w->warden);
+}
+
+static void end(world *w)
+{
+    int pid = mu__warden_pid(w->warden);
+    mu__proc_stat st;
+    mu__warden_stop(&w->warden, 10000);
+    mu_check(!w->warden);
+    mu_check(mu__warden_of(w->system) == NULL);
+    mu_check(pid == 0 || mu__proc_read_stat(pid, &st) != MU_OK || st.state == 'Z');
+    mu_check_eq(mu__runtime_stop(&w->system), 0u);
+}
+
+static int64_t soon(const world *w)
+{
+    return mu_now(w->system) + 20 * MU_SECOND;
+}
+
+static void on_exit_count(void *ctx, const mu__exit *exit)
+{
+    (void)exit;
+    atomic_fetch_add(&((world *)ctx)->exits, 1);
+}
+
+static mu_err try_sh(world *w, const char *script, mu__child **child, mu_error *error)
+{
+    char sh[] = "sh", c[] = "-c", *argv[] = {sh, c, (char *)(uintptr_t)script, NULL},
+         *envp[] = {NULL};
+    mu__child_spec spec = MU__CHILD_SPEC_INIT;
+    spec.path = "/bin/sh";
+    spec.argv = argv;
+    spec.envp = envp;
+    spec.on_exit = on_exit_count;
+    spec.ctx = w;
+    return mu__child_spawn(w->warden, &spec, soon(w), child, error);
+}
+
+static mu__child *start_sh(world *w, const char *script)
+{
+    mu__child *child = NULL;
+    mu_error error = MU_ERROR_INIT;
+    mu_err err = try_sh(w, script, &child, &error);
+    mu_check_msg(err == MU_OK, "%s", error.message);
+    return child;
+}
+
+MU_TEST(warden, tells_true_ends_to_waiters_and_callbacks)
+{
+    world w;
+    mu__exit exit;
+    begin(&w);
+    mu__child *child = start_sh(&w, "exit 7");
+    mu_check_ok(mu__child_wait(child, soon(&w), &exit));
+    mu_check_eq((int)exit.kind, MU__EXIT_CODE);
+    mu_check_eq(exit.status, 7);
+    mu_check_eq(exit.os_pid, mu__child_pid(child));
+    mu_wait_until(atomic_load(&w.exits) == 1, 1000);
+    mu_check_err(mu__child_signal(child, SIGTERM, MU__SCOPE_GROUP), MU_ENOTFOUND);
+    mu__child_unref(child);
+
+    child = start_sh(&w, "exec sleep 1000");
+    mu_check(!mu__child_exited(child, &exit));
+    mu_check_err(mu__child_wait(child, mu_now(w.system) + MU_MS, NULL), MU_ETIMEOUT);
+    mu_check_ok(mu__child_signal(child, SIGTERM, MU__SCOPE_GROUP));
+    mu_check_ok(mu__child_wait(child, soon(&w), &exit));
+    mu_check_eq((int)exit.kind, MU__EXIT_SIGNAL);
+    mu_check_eq(exit.status, SIGTERM);
+    struct pollfd dead = {.fd = mu__child_pidfd(child), .events = POLLIN};
+    mu_check_eq(poll(&dead, 1, 0), 1);
+    mu__child_unref(child);
+    end(&w);
+}
+
+MU_TEST(warden, c11_a_start_that_fails_says_which_step_and_why)
+{
+    world w;
+    char name[] = "x", *argv[] = {name, NULL}, *envp[] = {NULL};
+    mu_error error = MU_ERROR_INIT;
+    mu__child *child = NULL;
+    begin(&w);
+    mu__child_spec spec = MU__CHILD_SPEC_INIT;
+    spec.path = "/no/such/program";
+    spec.argv = argv;
+    spec.envp = envp;
+    mu_check_err(mu__child_spawn(w.warden, &spec, soon(&w), &child, &error), MU_ERRNO(ENOENT));
+    mu_check_contains(error.message, "execve /no/such/program: No such file");
+    spec.path = "/bin/true";
+    spec.cwd = "/no/such/directory";
+    mu_check_err(mu__child_spawn(w.warden, &spec, soon(&w), &child, &error), MU_ERRNO(ENOENT));
+    mu_check_contains(error.message, "chdir /no/such/directory");
+    spec.cwd = "relative";
+    mu_check_err(mu__child_spawn(w.warden, &spec, soon(&w), &child, &error), MU_EINVAL);
+    mu_check(!child);
+    end(&w);
+}
+
+static void *start_and_end(void *arg)
+{
+    world *w = arg;
+    for (int i = 0; i < 10; i++) {
+        mu__exit exit;
+        mu__child *child = start_sh(w, "exit 5");
+        mu_check_ok(mu__child_wait(child, soon(w), &exit));
+        mu_check_eq(exit.status, 5);
+        mu__child_unref(child);
+    }
+    return NULL;
+}
+
+MU_TEST(warden, serves_many_threads_at_once)
+{
+    world w;
+    pthread_t threads[8];
+    begin(&w);
+    for (int i = 0; i < 8; i++)
+        mu_check_eq(pthread_create(&threads[i], NULL, start_and_end, &w), 0);
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    mu_wait_until(atomic_load(&w.exits) == 80, 2000);
+    end(&w);
+}
+
+MU_TEST(warden, stop_takes_every_child_along)
+{
+    world w;
+    mu__child *children[8];
+    mu__exit exit;
+    begin(&w);
+    for (int i = 0; i < 8; i++)
+        children[i] = start_sh(&w, "trap '' TERM; setsid sleep 1000 & sleep 1000; :");
+    mu__warden *warden = w.warden;
+    mu__warden_stop(&w.warden, 10000);
+    for (int i = 0; i < 8; i++) {
+        mu_check(mu__child_exited(children[i], &exit));
+        mu_check_eq((int)exit.kind, MU__EXIT_SIGNAL);
+        mu_check_eq(exit.status, SIGKILL);
+        mu_check_err(mu__child_signal(children[i], SIGTERM, MU__SCOPE_GROUP), MU_ENOTFOUND);
+    }
+    mu_check_eq(atomic_load(&w.exits), 8);
+    /* Handles outlive it, and nothing can be started any more. */
+    w.warden = warden;
+    mu__child *late = NULL;
+    mu_check_err(try_sh(&w, "exit 0", &late, NULL), MU_ESTOPPED);
+    for (int i = 0; i < 8; i++)
+        mu__child_unref(children[i]);
+    mu_check_eq(mu__runtime_stop(&w.system), 0u);
+}
+
+static bool has_run_id(pid_t pid, void *arg)
+{
+    char value[MU__WP_RUN_ID_MAX];
+    mu__proc_stat st;
+    const void **search = arg;
+    if (mu__proc_environ(pid, MU__ENV_RUN_ID, value, sizeof value) == MU_OK &&
+        strcmp(value, search[0]) == 0 && mu__proc_read_stat(pid, &st) == MU_OK && st.state != 'Z')
+        ++*(int *)(uintptr_t)search[1];
+    return true;
+}
+
+static int alive(const world *w)
+{
+    int count = 0;
+    const void *search[2] = {mu__warden_run_id(w->warden), &count};
+    mu_check_ok(mu__proc_each(has_run_id, search));
+    return count;
+}
+
+MU_TEST(warden, children_of_a_killed_warden_are_lost_and_the_next_start_has_another)
+{
+    world w;
+    mu__child *children[4];
+    mu__exit exit;
+    begin(&w);
+    for (int i = 0; i < 4; i++)
+        children[i] = start_sh(&w, "trap '' TERM; setsid sleep 1000 & sleep 1000; :");
+    int first = mu__warden_pid(w.warden);
+    mu_check_eq(kill(first, SIGKILL), 0);
+    for (int i = 0; i < 4; i++) {
+        mu_check_ok(mu__child_wait(children[i], soon(&w), &exit));
+        mu_check_eq((int)exit.kind, MU__EXIT_LOST);
+        mu__child_unref(children[i]);
+    }
+    mu_wait_until(atomic_load(&w.exits) == 4, 1000);
+    mu_check_eq(atomic_load(&w.lost), 1);
+    mu_wait_until(alive(&w) == 0, 1000); /* what called setsid too */
+    mu__child *child = start_sh(&w, "exit 3");
+    mu_check_ok(mu__child_wait(child, soon(&w), &exit));
+    mu_check_eq(exit.status, 3);
+    mu_check_ne(mu__warden_pid(w.warden), first);
+    mu__child_unref(child);
+    end(&w);
+}
+
+static _Atomic bool storm_over;
+
+static void *storm(void *arg)
+{
+    world *w = arg;
+    while (!atomic_load(&storm_over)) {
+        mu__child *child = NULL;
+        mu_err err = try_sh(w, "exit 0", &child, NULL);
+        mu_check(err == MU_OK || err == MU_EWARDEN);
+        if (child)
+            mu_check_ok(mu__child_wait(child, soon(w), NULL));
+        mu__child_unref(child);
+    }
+    return NULL;
+}
+
+MU_TEST(warden, wardens_that_die_under_load_fail_requests_and_hang_nobody)
+{
+    world w;
+    pthread_t threads[4];
+    atomic_store(&storm_over, false);
+    begin(&w);
+    for (int i = 0; i < 4; i++)
+        mu_check_eq(pthread_create(&threads[i], NULL, storm, &w), 0);
+    for (int i = 0; i < 20; i++) {
+        int pid = 0;
+        mu_wait_until((pid = mu__warden_pid(w.warden)) != 0, 5000);
+        (void)kill(pid, SIGKILL);
+        mu_wait_until(mu__warden_pid(w.warden) != pid, 5000);
+    }
+    atomic_store(&storm_over, true);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    end(&w);
+}
+
+MU_TEST(warden, a_warden_that_does_not_obey_is_killed_by_stop)
+{
+    world w;
+    begin(&w);
+    mu__child *child = start_sh(&w, "setsid sleep 1000 & sleep 1000; :");
+    int pid = mu__warden_pid(w.warden);
+    mu_check_eq(kill(pid, SIGSTOP), 0);
+    char run_id[MU__WP_RUN_ID_MAX];
+    snprintf(run_id, sizeof run_id, "%s", mu__warden_run_id(w.warden));
+    mu__warden_stop(&w.warden, 50);
+    mu__exit exit;
+    mu_check(mu__child_exited(child, &exit));
+    mu_check_eq((int)exit.kind, MU__EXIT_LOST);
+    mu__child_unref(child);
+    int count = 0;
+    const void *search[2] = {run_id, &count};
+    mu_wait_until((count = 0, mu__proc_each(has_run_id, search), count == 0), 1000);
+    mu_check_eq(mu__runtime_stop(&w.system), 0u);
+}
+
+MU_TEST(warden, a_start_that_is_not_answered_in_time_leaves_no_child)
+{
+    world w;
+    begin(&w);
+    int pid = mu__warden_pid(w.warden);
+    mu_check_eq(kill(pid, SIGSTOP), 0);
+    char sleep_[] = "sleep", time[] = "1000", *argv[] = {sleep_, time, NULL}, *envp[] = {NULL};
+    mu__child_spec spec = MU__CHILD_SPEC_INIT;
+    mu__child *child = NULL;
+    spec.path = "/bin/sleep";
+    spec.argv = argv;
+    spec.envp = envp;
+    mu_check_err(mu__child_spawn(w.warden, &spec, mu_now(w.system) + 20 * MU_MS, &child, NULL),
+                 MU_ETIMEOUT);
+    mu_check_eq(kill(pid, SIGCONT), 0);
+    mu__child *after = start_sh(&w, "exit 0"); /* answered after the other one */
+    mu_wait_until(alive(&w) <= 1, 2000);
+    mu__child_unref(after);
+    end(&w);
+}
+
+MU_TEST(warden, h3_a_forked_copy_can_neither_start_nor_signal)
+{
+    world w;
+    int status;
+    begin(&w);
+    mu__child *child = start_sh(&w, "exec sleep 1000");
+    pid_t copy = fork();
+    if (copy == 0) {
+        mu__child *other = NULL;
+        bool refused = try_sh(&w, "exit 0", &other, NULL) == MU_EFORKED &&
+                       mu__child_signal(child, SIGKILL, MU__SCOPE_TREE) == MU_EFORKED;
+        _exit(refused ? 0 : 1);
+    }
+    mu_check_eq(waitpid(copy, &status, 0), copy);
+    mu_check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    mu_check(!mu__child_exited(child, NULL));
+    mu__child_unref(child);
+    end(&w);
+}
+
+MU_TEST(warden, nobody_is_called_after_forget)
+{
+    world w;
+    begin(&w);
+    for (int i = 0; i < 50; i++) {
+        mu__child *child = start_sh(&w, "exit 0");
+        mu__child_forget(child);
+        int seen = atomic_load(&w.exits);
+        mu_check_ok(mu__child_wait(child, soon(&w), NULL));
+        mu_check_eq(atomic_load(&w.exits), seen);
+        mu__child_unref(child);
+    }
+    end(&w);
+}
