@@ -277,12 +277,13 @@ typedef struct mu_quantiles {
 
 /*
  * Levels and counters, taken at one moment, so that they add up:
- * requests = succeeded + failed by class + in flight (busy) + queued.
+ * requests = succeeded + errors + in_flight + queued, and errors is the sum of its classes.
  */
 typedef struct mu_pool_stats {
     /* levels */
     int workers, starting, available, busy, restarting;
     int queued;
+    int in_flight; /* asked for, not queued, without an outcome */
     /* counters */
     uint64_t requests; /* every one that was asked for */
     uint64_t succeeded;
@@ -305,9 +306,6 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
 /* The pool's supervision tree as text, one line an actor, with ids, OS pids and states; free() it.
  */
 mu_err mu_pool_tree(mu_pool *pool, char **ret_text);
-
-/* The run id that all processes of the system carry in their environment as MUSTER_RUN_ID. */
-const char *mu_system_run_id(mu_system *system);
 
 MU_END_DECLS
 #endif

@@ -68,6 +68,9 @@ size_t mu_system_actors(const mu_system *system);
 /* A fresh reference, never used before in this system. */
 mu_ref mu_make_ref(mu_system *system);
 
+/* What all processes of the system carry in their environment as MUSTER_RUN_ID; "" without any. */
+const char *mu_system_run_id(const mu_system *system);
+
 /* The top supervisor (a supervisor of strategy one_for_one): pools and user children go below it.
  */
 mu_pid mu_system_root(const mu_system *system);

@@ -61,6 +61,8 @@ mu_err mu_send(mu_pid pid, mu_message message)
 mu_err mu__tell(mu_pid pid, mu_message message)
 {
     mu__actor *actor = mu__actor_of(pid);
+    if (message.tag == MU_TAG_NOMEM)
+        return MU_ENOMEM;
     if (actor)
         return push_message(actor, pid, MU__KIND_MESSAGE, message, (mu__reply_to){NULL, 0});
     mu_message_clear(&message);

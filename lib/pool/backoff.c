@@ -1,0 +1,35 @@
+/* How long a slot waits before its next generation (backoff.h). Called by worker.c. */
+#include "pool/backoff.h"
+
+static int64_t doubled(unsigned times)
+{
+    int64_t wait = MU__BACKOFF_FIRST_NS;
+    while (times-- > 0 && wait < MU__BACKOFF_MAX_NS)
+        wait *= 2;
+    return wait < MU__BACKOFF_MAX_NS ? wait : MU__BACKOFF_MAX_NS;
+}
+
+int64_t mu__backoff_next(mu__backoff *backoff, int64_t now, uint32_t random)
+{
+    /* A generation that served for a whole window has made up for what was before it. */
+    if (backoff->quiet_since && now - backoff->quiet_since >= MU__BACKOFF_WINDOW_NS)
+        backoff->restarts = 0;
+    backoff->quiet_since = 0;
+    if (++backoff->restarts <= MU__BACKOFF_FREE)
+        return 0;
+    int64_t wait = doubled(backoff->restarts - MU__BACKOFF_FREE - 1);
+    return wait - wait / 4 * (random % 1024) / 1024;
+}
+
+void mu__backoff_ready(mu__backoff *backoff, int64_t now)
+{
+    backoff->quiet_since = now;
+}
+
+unsigned mu__backoff_most(void)
+{
+    unsigned n = MU__BACKOFF_FREE;
+    for (int64_t sum = 0; sum < MU__BACKOFF_WINDOW_NS; n++)
+        sum += doubled(n - MU__BACKOFF_FREE) * 3 / 4;
+    return n + 1;
+}

@@ -1,0 +1,283 @@
+/*
+ * A request, from the caller's point of view (muster/pool.h): enter, get a worker, exchange in the
+ * calling thread, give the worker back, try again if that is allowed, explain. job.c uses the same
+ * attempt in the worker's actor.
+ */
+#include <sched.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/pool_impl.h"
+
+enum { ATTEMPTS = 3 };
+
+/* ---- the plan
+ * ------------------------------------------------------------------------------------ */
+
+static mu_err check_options(const mu_execute_options *o, mu_error *error)
+{
+    if (o->struct_size != sizeof *o)
+        return mu_error_set(error, MU_EINVAL,
+                            "execute options: struct_size is %zu; start from "
+                            "MU_EXECUTE_OPTIONS_INIT",
+                            o->struct_size);
+    if (o->priority < -MU__PRIORITY_MAX || o->priority > MU__PRIORITY_MAX)
+        return mu_error_set(error, MU_EINVAL, "priority is %d; allowed are -%d to %d", o->priority,
+                            MU__PRIORITY_MAX, MU__PRIORITY_MAX);
+    if (o->queue_timeout_ms < -1 || o->execution_timeout_ms < 0 || o->deadline_ns < 0)
+        return mu_error_set(
+            error, MU_EINVAL,
+            "queue_timeout_ms %lld, execution_timeout_ms %lld and "
+            "deadline_ns %lld may not be negative (queue_timeout_ms -1: do not wait)",
+            (long long)o->queue_timeout_ms, (long long)o->execution_timeout_ms,
+            (long long)o->deadline_ns);
+    return MU_OK;
+}
+
+mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
+                     const mu_execute_options *options, mu__call_plan *ret_plan,
+                     mu_error *ret_error)
+{
+    static const mu_execute_options defaults = MU_EXECUTE_OPTIONS_INIT;
+    if (!options)
+        options = &defaults;
+    if (!command || !command[0])
+        return mu_error_set(ret_error, MU_EINVAL, "the command is %s; name one that the worker has",
+                            command ? "empty" : "NULL");
+    mu_err err = check_options(options, ret_error);
+    if (err != MU_OK)
+        return err;
+    mu_execute_options o = *options;
+    if (o.queue_timeout_ms == 0)
+        o.queue_timeout_ms = pool->options.queue_timeout_ms;
+    if (o.execution_timeout_ms == 0)
+        o.execution_timeout_ms = pool->options.execution_timeout_ms;
+    int64_t now = mu__now(pool->system);
+    int64_t total = o.deadline_ns ? o.deadline_ns : MU_NEVER;
+    int64_t queue =
+        o.queue_timeout_ms == MU_INFINITY ? MU_NEVER : mu_deadline(now, o.queue_timeout_ms);
+    *ret_plan = (mu__call_plan){
+        .command = command,
+        .args = args,
+        .options = o,
+        .entered = now,
+        .queue_deadline = queue < total ? queue : total,
+        .total_deadline = total,
+        .attempts_left = ATTEMPTS,
+    };
+    return MU_OK;
+}
+
+/* ---- getting a worker
+ * ------------------------------------------------------------------------------ */
+
+static bool is_settled(void *arg)
+{
+    return atomic_load(&((mu__ticket *)arg)->state) != MU__TICKET_WAITING;
+}
+
+/* The wait is over without a worker; true if one came at the last moment after all. */
+static bool served_after_all(mu_pool *pool, mu__ticket *ticket)
+{
+    if (mu__ticket_withdraw(pool, ticket))
+        return false;
+    while (!is_settled(ticket))
+        sched_yield(); /* somebody is between taking it out and telling it */
+    return atomic_load(&ticket->state) == MU__TICKET_SERVED;
+}
+
+/* Gives a worker back that has not been used. */
+static void return_unused(mu__ticket *ticket)
+{
+    mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
+    mu__slot_end(ticket, MU__EXCHANGE_KILLED, &reply);
+}
+
+static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan)
+{
+    ticket->job = NULL;
+    ticket->execution_timeout_ms = plan->options.execution_timeout_ms;
+    ticket->total_deadline = plan->total_deadline;
+    bool served;
+    mu_err err = mu__ticket_place(pool, ticket, plan->options.priority,
+                                  plan->options.queue_timeout_ms >= 0, &served);
+    if (err != MU_OK || served)
+        return err;
+    err = mu__wait(&ticket->waiter, is_settled, ticket, plan->queue_deadline);
+    served = err == MU_OK ? atomic_load(&ticket->state) == MU__TICKET_SERVED
+                          : served_after_all(pool, ticket);
+    if (served && err == MU_EKILLED) {
+        return_unused(ticket);
+        return MU_ECANCELLED;
+    }
+    if (served)
+        return MU_OK;
+    if (atomic_load(&ticket->state) == MU__TICKET_REFUSED)
+        return ticket->refusal;
+    return err == MU_EKILLED ? MU_ECANCELLED : MU_EQUEUE_TIMEOUT;
+}
+
+/* ---- one attempt
+ * -------------------------------------------------------------------------------------- */
+
+/* Says how the worker died; must run before the channel is given up. */
+static void describe_death(const mu__ticket *ticket, const mu__call_plan *plan, mu_error *error)
+{
+    const mu__port_end *end = mu__channel_end(ticket->channel);
+    char how[MU__EXIT_TEXT] = "gone";
+    if (end)
+        (void)mu__exit_text(&end->exit, how, sizeof how);
+    int64_t ms = (mu__now(ticket->slot->pool->system) - ticket->began) / MU_MS;
+    (void)mu_error_set(error, MU_ECRASHED, "%s (pid %d) ended while it ran '%s' for %lld ms: %s",
+                       ticket->slot->info.id, end ? end->exit.os_pid : 0, plan->command,
+                       (long long)ms, how);
+    if (end && end->tail[0])
+        error->detail = strdup(end->tail);
+    if (end)
+        error->os_pid = end->exit.os_pid;
+}
+
+mu__exchange mu__attempt(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
+                         mu__reply *reply)
+{
+    mu__request request = MU__REQUEST_INIT;
+    int64_t deadline = mu__ticket_deadline(ticket);
+    request.id = ticket->request_id;
+    request.command = plan->command;
+    request.args = plan->args;
+    request.timeout_ms = mu_ms_left(ticket->began, deadline);
+    request.session = plan->options.session;
+    request.trace = plan->options.trace;
+    request.priority = plan->options.priority;
+    mu__exchange outcome = mu__channel_exchange(ticket->channel, &request, reply);
+    if (outcome == MU__EXCHANGE_DEAD)
+        describe_death(ticket, plan, &reply->error);
+    /* A worker that was made to leave took its request with it. */
+    if (outcome == MU__EXCHANGE_DEAD && mu__pool_closing(pool))
+        reply->err = MU_ESHUTDOWN;
+    (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s", ticket->slot->info.id);
+    mu__slot_end(ticket, outcome, reply);
+    return outcome;
+}
+
+bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now)
+{
+    plan->attempts_left--;
+    if (outcome != MU__EXCHANGE_DEAD || reply->err != MU_ECRASHED || plan->attempts_left <= 0)
+        return false;
+    /* What the worker never read was never executed: it may go to another, whatever it does. */
+    return (plan->options.idempotent || reply->unread) && now < plan->total_deadline;
+}
+
+/* ---- explaining
+ * ------------------------------------------------------------------------------------------ */
+
+void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error)
+{
+    const mu_pool_options *o = &pool->options;
+    error->code = err;
+    error->attempts = ATTEMPTS - plan->attempts_left;
+    if (error->message[0])
+        return;
+    switch ((int)err) {
+    case MU_EQUEUE_FULL:
+        (void)mu_error_set(error, err,
+                           "pool '%s': all %d workers are busy and %d requests wait "
+                           "(max_queue_size)",
+                           pool->name, o->size, o->max_queue_size);
+        break;
+    case MU_EQUEUE_TIMEOUT:
+        (void)mu_error_set(error, err, "pool '%s': no worker became free for '%s' within %lld ms",
+                           pool->name, plan->command,
+                           (long long)(mu__now(pool->system) - plan->entered) / MU_MS);
+        break;
+    case MU_EEXEC_TIMEOUT:
+        (void)mu_error_set(error, err, "'%s' did not end within its %lld ms on %s", plan->command,
+                           (long long)plan->options.execution_timeout_ms, error->worker);
+        break;
+    case MU_ESHUTDOWN:
+        (void)mu_error_set(error, err, "pool '%s' is shutting down; '%s' has no result", pool->name,
+                           plan->command);
+        break;
+    case MU_EUNAVAILABLE:
+        (void)mu_error_set(error, err, "pool '%s' has failed: its supervisor gave up", pool->name);
+        break;
+    case MU_ECANCELLED:
+        (void)mu_error_set(error, err, "'%s' was cancelled", plan->command);
+        break;
+    default:
+        (void)mu_error_set(error, err, "'%s': %s", plan->command, mu_strerror(err));
+        break;
+    }
+}
+
+/* ---- the call
+ * -------------------------------------------------------------------------------------------- */
+
+/* Attempts until there is an outcome; fills reply and result. */
+static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, mu__reply *reply,
+                          mu__result *result)
+{
+    for (;;) {
+        mu_err err = obtain_worker(pool, ticket, plan);
+        if (err != MU_OK)
+            return err;
+        result->attempts++;
+        int64_t began = ticket->began;
+        mu__exchange outcome = mu__attempt(pool, ticket, plan, reply);
+        int64_t now = mu__now(pool->system);
+        result->queued_ns = began - plan->entered;
+        result->executed_ns = now - began;
+        if (!mu__may_retry(plan, outcome, reply, now))
+            return reply->err;
+        mu_value_clear(&reply->result);
+        mu_error_clear(&reply->error);
+    }
+}
+
+static void hand_over(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu__reply *reply,
+                      mu_value *ret_result, mu_error *ret_error)
+{
+    if (err == MU_OK && ret_result) {
+        *ret_result = reply->result;
+        reply->result = (mu_value)MU_VALUE_INIT;
+    }
+    if (err != MU_OK && ret_error) {
+        mu__explain(pool, plan, err, &reply->error);
+        mu_error_clear(ret_error);
+        *ret_error = reply->error;
+        reply->error = (mu_error)MU_ERROR_INIT;
+    }
+    mu_value_clear(&reply->result);
+    mu_error_clear(&reply->error);
+}
+
+mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
+                       const mu_execute_options *options, mu_value *ret_result, mu_error *ret_error)
+{
+    mu__call_plan plan;
+    if (!pool)
+        return mu_error_set(ret_error, MU_EINVAL, "the pool is NULL");
+    mu_err err = mu__usable(pool->system);
+    if (err == MU_EFORKED)
+        return mu_error_set(ret_error, err, "%s", mu_strerror(err));
+    err = mu__plan_make(pool, command, args, options, &plan, ret_error);
+    if (err != MU_OK)
+        return err;
+    mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
+    err = mu__pool_enter(pool);
+    if (err == MU_OK) {
+        mu__result result = {.executed_ns = -1};
+        mu__ticket *ticket = mu__ticket_take(pool);
+        err = ticket ? run_request(pool, ticket, &plan, &reply, &result) : MU_ENOMEM;
+        result.err = err;
+        if (ticket)
+            mu__ticket_give(pool, ticket);
+        hand_over(pool, &plan, err, &reply, ret_result, ret_error);
+        mu__pool_leave(pool, &result);
+    } else {
+        hand_over(pool, &plan, err, &reply, ret_result, ret_error);
+    }
+    return err;
+}

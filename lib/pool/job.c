@@ -1,0 +1,344 @@
+/*
+ * Asynchronous requests (muster/pool.h). A job waits in the pool's queue like everybody else; once
+ * it has a worker, that worker's actor runs it, with the same attempt as execute.c.
+ *
+ *     submit -> queued -> RUN_JOB to the worker's actor -> attempt -> told
+ *                 |            |                             |
+ *                 |            +-- message destroyed unread: back into the queue, or shutdown
+ *                 +-- queue timeout, cancel, refusal: FAIL_JOB to the manager -> told
+ *
+ * Who frees a job: whoever tells its outcome, right after. It is told exactly once because exactly
+ * one of those ways has taken its ticket (out of the queue, or as served).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/pool_impl.h"
+
+struct mu__job {
+    mu__ticket ticket;
+    mu_pool *pool;
+    mu_job id;
+    mu__table_entry entry; /* guarded by pool->lock */
+    mu__alarm alarm;       /* the queue timeout */
+    mu__call_plan plan;
+    mu__result result;
+    mu_err failure; /* of a job that is told by the manager */
+    mu_value args;
+    char *strings; /* command, session, trace */
+
+    mu_outcome_fn callback; /* NULL: a message */
+    void *ctx;
+    mu_pid pid;
+    uint64_t tag;
+};
+
+/* ---- telling
+ * ------------------------------------------------------------------------------------- */
+
+static void job_free(mu__job *job)
+{
+    mu_value_clear(&job->args);
+    free(job->strings);
+    free(job);
+}
+
+static void done_free(void *data)
+{
+    mu_job_done *done = data;
+    mu_value_clear(&done->result);
+    mu_error_clear(&done->error);
+    free(done);
+}
+
+static void tell_by_message(mu__job *job, mu_err err, mu__reply *reply)
+{
+    mu_job_done *done = mu__sys(job->pool->system)->alloc(sizeof *done);
+    if (!done)
+        return; /* the one loss there can be: nobody can be told anything without memory */
+    *done = (mu_job_done){
+        job->id, err, reply->result, reply->error, job->result.queued_ns, job->result.executed_ns};
+    reply->result = (mu_value)MU_VALUE_INIT;
+    reply->error = (mu_error)MU_ERROR_INIT;
+    mu_message message = mu_message_take(job->tag, done, sizeof *done, done_free);
+    (void)mu__tell(job->pid, message);
+}
+
+static void tell_by_callback(mu__job *job, mu_err err, const mu__reply *reply)
+{
+    mu_outcome outcome = {
+        .job = job->id,
+        .err = err,
+        .result = err == MU_OK ? &reply->result : NULL,
+        .error = err == MU_OK ? NULL : &reply->error,
+        .queued_ns = job->result.queued_ns,
+        .executed_ns = job->result.executed_ns < 0 ? 0 : job->result.executed_ns,
+    };
+    job->callback(job->ctx, &outcome);
+}
+
+/* The end of a job, in whatever thread has it. */
+static void finish_job(mu__job *job, mu_err err, mu__reply *reply)
+{
+    mu_pool *pool = job->pool;
+    mu_lock_acquire(&pool->lock);
+    mu__table_remove(&pool->jobs, &job->entry);
+    mu_lock_release(&pool->lock);
+    (void)mu__alarm_cancel(pool->system, &job->alarm);
+    job->result.err = err;
+    if (err != MU_OK)
+        mu__explain(pool, &job->plan, err, &reply->error);
+    if (job->callback)
+        tell_by_callback(job, err, reply);
+    else
+        tell_by_message(job, err, reply);
+    mu_value_clear(&reply->result);
+    mu_error_clear(&reply->error);
+    mu__result result = job->result;
+    job_free(job);
+    mu__pool_leave(pool, &result);
+}
+
+void mu__job_fail(mu__job *job)
+{
+    mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
+    finish_job(job, job->failure, &reply);
+}
+
+/* ---- on its way
+ * -------------------------------------------------------------------------------------- */
+
+/* The manager has gone: whoever drops the message tells the outcome. */
+static void fail_unread(void *data)
+{
+    mu__job_fail(data);
+}
+
+static void send_to_manager(mu__job *job, mu_err failure)
+{
+    job->failure = failure;
+    mu_message message = mu_message_take(MU__POOL_FAIL_JOB, job, sizeof *job, fail_unread);
+    (void)mu__tell(job->pool->manager, message);
+}
+
+static void place_job(mu__job *job)
+{
+    bool served;
+    mu_err err =
+        mu__ticket_place(job->pool, &job->ticket, job->plan.options.priority, true, &served);
+    if (err != MU_OK)
+        send_to_manager(job, err);
+    else if (served)
+        mu__job_dispatch(job);
+}
+
+/* The worker died before its actor had looked at the job: it was never sent. */
+static void run_unread(void *data)
+{
+    mu__job *job = data;
+    mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
+    mu__slot_end(&job->ticket, MU__EXCHANGE_KILLED, &reply);
+    place_job(job);
+}
+
+void mu__job_dispatch(mu__job *job)
+{
+    if (atomic_load(&job->ticket.state) == MU__TICKET_REFUSED) {
+        send_to_manager(job, job->ticket.refusal);
+        return;
+    }
+    mu_message message = mu_message_take(MU__POOL_RUN_JOB, job, sizeof *job, run_unread);
+    (void)mu__tell(job->ticket.actor, message);
+}
+
+void mu__job_run(mu__job *job)
+{
+    mu_pool *pool = job->pool;
+    mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
+    int64_t began = job->ticket.began;
+    job->result.attempts++;
+    mu__exchange outcome = mu__attempt(pool, &job->ticket, &job->plan, &reply);
+    int64_t now = mu__now(pool->system);
+    job->result.queued_ns = began - job->plan.entered;
+    job->result.executed_ns = now - began;
+    if (mu__may_retry(&job->plan, outcome, &reply, now)) {
+        mu_value_clear(&reply.result);
+        mu_error_clear(&reply.error);
+        place_job(job);
+        return;
+    }
+    finish_job(job, reply.err, &reply);
+}
+
+/* In the I/O thread: nobody became free in time. */
+static void queue_time_over(mu__alarm *alarm)
+{
+    mu__job *job = (mu__job *)((char *)alarm - offsetof(mu__job, alarm));
+    if (mu__ticket_withdraw(job->pool, &job->ticket))
+        send_to_manager(job, MU_EQUEUE_TIMEOUT);
+}
+
+/* ---- submitting
+ * ------------------------------------------------------------------------------------------ */
+
+/* Copies what the plan borrows into one block of the job's own. */
+static mu_err own_strings(mu__job *job)
+{
+    const char **fields[] = {&job->plan.command, &job->plan.options.session,
+                             &job->plan.options.trace};
+    size_t size = 0;
+    for (size_t i = 0; i < 3; i++)
+        size += *fields[i] ? strlen(*fields[i]) + 1 : 0;
+    job->strings = malloc(size);
+    if (!job->strings)
+        return MU_ENOMEM;
+    char *at = job->strings;
+    for (size_t i = 0; i < 3; i++) {
+        if (!*fields[i])
+            continue;
+        size_t length = strlen(*fields[i]) + 1;
+        memcpy(at, *fields[i], length);
+        *fields[i] = at;
+        at += length;
+    }
+    return MU_OK;
+}
+
+static mu_err job_new(mu_pool *pool, const mu__call_plan *plan, mu__job **ret_job)
+{
+    mu__job *job = mu__sys(pool->system)->alloc(sizeof *job);
+    if (!job)
+        return MU_ENOMEM;
+    job->pool = pool;
+    job->plan = *plan;
+    job->result.executed_ns = -1;
+    job->alarm.fire = queue_time_over;
+    job->ticket.job = job;
+    job->ticket.execution_timeout_ms = plan->options.execution_timeout_ms;
+    job->ticket.total_deadline = plan->total_deadline;
+    mu__waiter_init(&job->ticket.waiter);
+    mu_err err = own_strings(job);
+    if (err != MU_OK) {
+        free(job);
+        return err;
+    }
+    if (plan->args)
+        mu_value_copy(plan->args, &job->args);
+    job->plan.args = &job->args;
+    *ret_job = job;
+    return MU_OK;
+}
+
+static mu_err enter_job(mu_pool *pool, mu__job *job)
+{
+    mu_lock_acquire(&pool->lock);
+    job->id = ++pool->next_job;
+    mu_err err = mu__table_insert(&pool->jobs, &job->entry, &job->id, sizeof job->id);
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+static void withdraw_job(mu_pool *pool, mu__job *job)
+{
+    mu_lock_acquire(&pool->lock);
+    mu__table_remove(&pool->jobs, &job->entry);
+    mu_lock_release(&pool->lock);
+    (void)mu__alarm_cancel(pool->system, &job->alarm);
+}
+
+/*
+ * Everything up to the queue; on error the job is still the caller's and in no table. *ret_job is
+ * written first: once the job is placed it may have its outcome, and be gone, at any moment.
+ */
+static mu_err start_job(mu_pool *pool, mu__job *job, mu_job *ret_job)
+{
+    bool served = false;
+    mu_err err = enter_job(pool, job);
+    if (err != MU_OK)
+        return err;
+    if (ret_job)
+        *ret_job = job->id;
+    /* Set before the job can be served and freed by others. */
+    if (job->plan.queue_deadline != MU_NEVER)
+        err = mu__alarm_set(pool->system, &job->alarm, job->plan.queue_deadline);
+    if (err == MU_OK)
+        err = mu__ticket_place(pool, &job->ticket, job->plan.options.priority,
+                               job->plan.options.queue_timeout_ms >= 0, &served);
+    if (err != MU_OK) {
+        withdraw_job(pool, job);
+        return err;
+    }
+    if (served)
+        mu__job_dispatch(job);
+    return MU_OK;
+}
+
+static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
+                     const mu_execute_options *options, const mu__job *how, mu_job *ret_job)
+{
+    mu__call_plan plan;
+    mu_err err = mu__plan_make(pool, command, args, options, &plan, NULL);
+    if (err != MU_OK)
+        return err;
+    err = mu__pool_enter(pool);
+    if (err != MU_OK)
+        return err;
+    mu__job *job = NULL;
+    err = job_new(pool, &plan, &job);
+    if (err == MU_OK) {
+        job->callback = how->callback;
+        job->ctx = how->ctx;
+        job->pid = how->pid;
+        job->tag = how->tag;
+        err = start_job(pool, job, ret_job);
+        if (err != MU_OK)
+            job_free(job);
+    }
+    if (err != MU_OK) {
+        mu__result result = {.err = err, .executed_ns = -1};
+        mu__pool_leave(pool, &result);
+    }
+    return err;
+}
+
+mu_err mu_pool_submit(mu_pool *pool, const char *command, const mu_value *args,
+                      const mu_execute_options *options, mu_outcome_fn callback, void *ctx,
+                      mu_job *ret_job)
+{
+    if (!pool || !callback)
+        return MU_EINVAL;
+    mu__job how = {.callback = callback, .ctx = ctx};
+    return submit(pool, command, args, options, &how, ret_job);
+}
+
+mu_err mu_pool_submit_to(mu_pool *pool, const char *command, const mu_value *args,
+                         const mu_execute_options *options, mu_pid pid, uint64_t tag,
+                         mu_job *ret_job)
+{
+    if (!pool || mu_pid_is_none(pid) || tag >= MU_TAG_RESERVED)
+        return MU_EINVAL;
+    mu__job how = {.pid = pid, .tag = tag};
+    return submit(pool, command, args, options, &how, ret_job);
+}
+
+/* ---- cancelling
+ * --------------------------------------------------------------------------------------------- */
+
+mu_err mu_job_cancel(mu_pool *pool, mu_job id)
+{
+    if (!pool)
+        return MU_EINVAL;
+    mu__job *waiting = NULL;
+    mu_lock_acquire(&pool->lock);
+    mu__table_entry *entry = mu__table_find(&pool->jobs, &id, sizeof id);
+    mu__job *job = entry ? MU__TABLE_OBJECT(entry, mu__job, entry) : NULL;
+    if (job && mu__queue_remove(&pool->queue, &job->ticket.link))
+        waiting = job;
+    else if (job && job->ticket.slot && job->ticket.slot->channel &&
+             job->ticket.slot->request_id == job->ticket.request_id)
+        mu__channel_cancel(job->ticket.slot->channel, job->ticket.request_id);
+    mu_lock_release(&pool->lock);
+    if (waiting)
+        send_to_manager(waiting, MU_ECANCELLED);
+    return job ? MU_OK : MU_ENOTFOUND;
+}

@@ -1,0 +1,63 @@
+/*
+ * The pool's manager (pool_impl.h): a gen_server that tells the outcome of requests which never
+ * reached a worker - their callbacks are the user's code, which the I/O thread must not run - and
+ * that brings the workers back if their supervisor had to be restarted.
+ */
+#include "pool/pool_impl.h"
+
+static mu_init manager_init(void *arg)
+{
+    mu_pool *pool = arg;
+    mu_lock_acquire(&pool->lock);
+    pool->inside++;
+    pool->manager = mu_self();
+    bool again = pool->started;
+    mu_lock_release(&pool->lock);
+    return again ? mu_init_ok_continue(pool, mu_message_tag(MU__POOL_SPAWN)) : mu_init_ok(pool);
+}
+
+/* The worker supervisor before this one gave up and took all workers along. */
+static mu_next manager_continue(void *state, mu_message *message)
+{
+    mu_pool *pool = state;
+    (void)message;
+    for (int i = 0; i < pool->options.size; i++) {
+        mu_pid pid;
+        (void)mu__worker_add(&pool->slots[i], &pid, NULL);
+    }
+    return mu_noreply();
+}
+
+static mu_next manager_call(void *state, mu_message *request, mu_from from)
+{
+    (void)from;
+    mu_message reply = mu_message_tag(request->tag);
+    reply.data = state; /* the pool, lent */
+    return mu_reply(reply);
+}
+
+static mu_next manager_info(void *state, mu_message *message)
+{
+    if (message->tag == MU__POOL_FAIL_JOB)
+        mu__job_fail(mu_message_move(message).data);
+    if (message->tag == MU__POOL_STOP)
+        (void)mu__pool_spawn_stop(state);
+    return mu_noreply();
+}
+
+static void manager_free(void *state)
+{
+    mu_pool *pool = state;
+    mu_lock_acquire(&pool->lock);
+    pool->inside--;
+    mu_lock_release(&pool->lock);
+    mu__pool_changed(pool);
+}
+
+const mu_gen_server mu__manager_server = {
+    .init = manager_init,
+    .handle_call = manager_call,
+    .handle_info = manager_info,
+    .handle_continue = manager_continue,
+    .free_state = manager_free,
+};

@@ -1,0 +1,461 @@
+/*
+ * A pool's life (muster/pool.h): tree, parallel start, stop. Called by users; builds on supervisors
+ * for control and leaves requests to execute.c and job.c.
+ *
+ * Start: the tree first, empty of workers; then one starter per worker, at most max_concurrency at
+ * once, each adding its worker and waiting until it is ready. Stop: refuse, drain, end the tree.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <muster/dynamic_supervisor.h>
+#include <muster/supervisor.h>
+
+#include "pool/command.h"
+#include "pool/pool_impl.h"
+
+/* A worker supervisor that gave up is started once more within this period; then the pool fails. */
+enum { TREE_INTENSITY = 1, TREE_PERIOD_MS = 60000, STOP_CALL_MS = 60000 };
+
+/* ---- the tree
+ * ---------------------------------------------------------------------------------------- */
+
+static mu_err start_worker_supervisor(void *extra, void *arg, mu_pid *ret_pid,
+                                      mu_reason *ret_reason)
+{
+    (void)extra;
+    mu_pool *pool = arg;
+    mu_dynamic_supervisor_options options = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
+    options.label = "workers";
+    /* The slots' back-off limits restarts; the supervisor's limit is only there if that fails. */
+    options.intensity = (int)mu__backoff_most() * pool->options.size;
+    options.period_ms = MU__BACKOFF_WINDOW_NS / MU_MS;
+    mu_pid pid;
+    mu_err err = mu_dynamic_supervisor_start_link(pool->system, &options, &pid, ret_reason);
+    if (err != MU_OK)
+        return err;
+    mu_lock_acquire(&pool->lock);
+    pool->worker_supervisor = pid;
+    mu_lock_release(&pool->lock);
+    *ret_pid = pid;
+    return MU_OK;
+}
+
+static mu_err start_manager(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    (void)extra;
+    mu_pool *pool = arg;
+    mu_gen_server_options options = MU_GEN_SERVER_OPTIONS_INIT;
+    options.name = pool->full_name;
+    options.label = "manager";
+    return mu_gen_server_start_link(pool->system, &mu__manager_server, pool, &options, ret_pid,
+                                    ret_reason);
+}
+
+/* The pool's supervisor has ended: by mu_pool_stop, or because it gave up. */
+static void on_supervisor_death(mu__death_hook *hook, mu_pid pid)
+{
+    (void)pid;
+    mu_pool *pool = (mu_pool *)((char *)hook - offsetof(mu_pool, on_supervisor_death));
+    if (!mu__pool_closing(pool))
+        mu__pool_refuse_all(pool, MU__POOL_FAILED);
+}
+
+static mu_err start_tree(mu_pool *pool, mu_reason *ret_reason)
+{
+    const mu_child_spec children[] = {
+        MU_CHILD(.id = "workers", .start = start_worker_supervisor, .arg = pool,
+                 .type = MU_SUPERVISOR_CHILD, .shutdown_ms = MU_INFINITY),
+        MU_CHILD(.id = "manager", .start = start_manager, .arg = pool),
+    };
+    const mu_supervisor_options tree =
+        MU_SUPERVISOR(.label = pool->name, .strategy = MU_REST_FOR_ONE, .intensity = TREE_INTENSITY,
+                      .period_ms = TREE_PERIOD_MS, MU_CHILDREN(children));
+    mu_child_spec spec = MU_CHILD_SPEC_INIT;
+    spec.id = pool->full_name;
+    spec.supervisor = &tree;
+    spec.restart = MU_TEMPORARY;
+    mu_pid pid;
+    mu_err err = mu_supervisor_start_child(mu_system_root(pool->system), &spec, &pid, ret_reason);
+    if (err != MU_OK)
+        return err;
+    mu_lock_acquire(&pool->lock);
+    pool->supervisor = pid;
+    mu_lock_release(&pool->lock);
+    pool->on_supervisor_death.run = on_supervisor_death;
+    return mu__hook_add(pid, &pool->on_supervisor_death);
+}
+
+/* ---- the parallel start
+ * ------------------------------------------------------------------------------- */
+
+/* One starter: an actor on a thread of the system's that takes slots until none is left. */
+static void starter(void *arg)
+{
+    mu_pool *pool = arg;
+    for (;;) {
+        mu_lock_acquire(&pool->lock);
+        int index = pool->phase == MU__POOL_RUNNING ? pool->next_start++ : pool->options.size;
+        mu_lock_release(&pool->lock);
+        if (index >= pool->options.size)
+            return;
+        mu__slot *slot = &pool->slots[index];
+        mu_pid worker;
+        mu_reason reason = mu_reason_normal();
+        mu_err err = mu__worker_add(slot, &worker, &reason);
+        if (err == MU_OK)
+            err = mu_call(worker, mu_message_tag(MU__POOL_AWAIT_READY), MU_INFINITY, NULL, &reason);
+        if (err != MU_OK)
+            mu__slot_start_failed(slot, &reason);
+    }
+}
+
+static void leave_pool(void *arg)
+{
+    mu_pool *pool = arg;
+    mu_lock_acquire(&pool->lock);
+    pool->inside--;
+    mu_lock_release(&pool->lock);
+    mu__pool_changed(pool);
+}
+
+static mu_err spawn_starters(mu_pool *pool)
+{
+    mu_spawn_options options = MU_SPAWN_OPTIONS_INIT;
+    options.destroy_arg = leave_pool;
+    options.label = "starter";
+    for (int i = 0; i < pool->options.max_concurrency; i++) {
+        mu_lock_acquire(&pool->lock);
+        pool->inside++;
+        mu_lock_release(&pool->lock);
+        mu_pid pid;
+        mu_err err = mu_spawn(pool->system, &options, starter, pool, &pid);
+        if (err != MU_OK && i == 0)
+            return err; /* fewer starters are slower, none is a failure */
+    }
+    return MU_OK;
+}
+
+/* Something that the progress callback has not been told yet; marks it as told. */
+static mu__slot *untold_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->options.size; i++) {
+        mu__slot *slot = &pool->slots[i];
+        bool settled = slot->start >= MU__START_READY;
+        if (slot->start == MU__START_SPAWNED && !slot->start_told[0]) {
+            slot->start_told[0] = true;
+            return slot;
+        }
+        if (settled && !slot->start_told[1]) {
+            slot->start_told[0] = slot->start_told[1] = true;
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+static bool all_settled_locked(const mu_pool *pool)
+{
+    for (int i = 0; i < pool->options.size; i++)
+        if (!pool->slots[i].start_told[1])
+            return false;
+    return true;
+}
+
+static bool start_moved(mu_pool *pool)
+{
+    for (int i = 0; i < pool->options.size; i++) {
+        const mu__slot *slot = &pool->slots[i];
+        if (slot->start == MU__START_SPAWNED
+                ? !slot->start_told[0]
+                : slot->start >= MU__START_READY && !slot->start_told[1])
+            return true;
+    }
+    return pool->phase != MU__POOL_RUNNING;
+}
+
+/* Passes progress on until every worker has settled; runs the callback in the calling thread. */
+static mu_err follow_start(mu_pool *pool)
+{
+    for (;;) {
+        mu_lock_acquire(&pool->lock);
+        mu__slot *slot = untold_locked(pool);
+        bool settled = all_settled_locked(pool), running = pool->phase == MU__POOL_RUNNING;
+        mu_lock_release(&pool->lock);
+        if (slot && pool->options.progress) {
+            mu_worker_info info;
+            mu__slot_info(slot, &info);
+            pool->options.progress(pool->options.progress_ctx, &info);
+        }
+        if (slot)
+            continue;
+        if (settled)
+            return MU_OK;
+        if (!running)
+            return MU_EUNAVAILABLE;
+        if (mu__pool_await(pool, start_moved, MU_NEVER) == MU_EKILLED)
+            return MU_EKILLED;
+    }
+}
+
+/* Names every worker that is not ready, with its reason. */
+static mu_err count_ready(mu_pool *pool, mu_error *error)
+{
+    int ready = 0;
+    char list[4096];
+    size_t used = 0;
+    list[0] = '\0';
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->options.size; i++) {
+        const mu__slot *slot = &pool->slots[i];
+        if (slot->start == MU__START_READY) {
+            ready++;
+        } else if (used < sizeof list - 1) {
+            int n = snprintf(list + used, sizeof list - used, "%s: %s\n", slot->info.id,
+                             slot->info.reason);
+            used += n > 0 ? (size_t)n : 0;
+        }
+    }
+    mu_lock_release(&pool->lock);
+    if (ready >= pool->options.min_ready)
+        return MU_OK;
+    (void)mu_error_set(error, MU_ESTART,
+                       "pool '%s': %d of %d workers became ready, min_ready is %d; %.200s",
+                       pool->name, ready, pool->options.size, pool->options.min_ready, list);
+    if (error) {
+        free(error->detail);
+        error->detail = strdup(list);
+    }
+    return MU_ESTART;
+}
+
+/* ---- making and freeing
+ * ---------------------------------------------------------------------------------- */
+
+static mu_err make_slots(mu_pool *pool)
+{
+    size_t count = (size_t)pool->options.size;
+    pool->slots = mu__sys(pool->system)->alloc(count * sizeof *pool->slots);
+    if (!pool->slots)
+        return MU_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        mu__slot *slot = &pool->slots[i];
+        slot->pool = pool;
+        slot->index = (int)i;
+        slot->state = MU_WORKER_STARTING;
+        (void)snprintf(slot->info.id, sizeof slot->info.id, "worker_%zu", i + 1);
+    }
+    return MU_OK;
+}
+
+static void pool_free(mu_pool *pool)
+{
+    while (pool->all_tickets) {
+        mu__ticket *ticket = pool->all_tickets;
+        pool->all_tickets = ticket->next_all;
+        free(ticket);
+    }
+    mu__table_deinit(&pool->jobs);
+    mu__command_free(pool);
+    free(pool->slots);
+    mu_lock_deinit(&pool->lock);
+    free(pool);
+}
+
+static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_pool **ret_pool,
+                       mu_error *error)
+{
+    mu_pool *pool = mu__sys(system)->alloc(sizeof *pool);
+    if (!pool)
+        return mu_error_set(error, MU_ENOMEM, "no memory for a pool");
+    pool->system = system;
+    mu_lock_init(&pool->lock);
+    mu__queue_init(&pool->queue);
+    mu__table_init(&pool->jobs, mu__sys(system));
+    pool->alarm_at = MU_NEVER;
+    pool->started_at = mu__now(system);
+    pool->random = (uint32_t)pool->started_at | 1;
+    mu_err err = mu__pool_configure(pool, options, error);
+    if (err == MU_OK)
+        err = make_slots(pool);
+    if (err != MU_OK) {
+        pool_free(pool);
+        return err;
+    }
+    (void)snprintf(pool->full_name, sizeof pool->full_name, MU__MANAGER_PREFIX "%s", pool->name);
+    *ret_pool = pool;
+    return MU_OK;
+}
+
+static mu_err bring_up(mu_pool *pool, mu_error *error)
+{
+    mu_reason reason = mu_reason_normal();
+    mu_err err = start_tree(pool, &reason);
+    if (err == MU_EALREADY_STARTED || err == MU_EALREADY_PRESENT)
+        return mu_error_set(error, MU_EALREADY_STARTED, "a pool named '%s' runs already",
+                            pool->name);
+    if (err != MU_OK)
+        return mu_error_set(error, err, "the pool's tree could not be started: %s", reason.text);
+    err = spawn_starters(pool);
+    if (err == MU_OK)
+        err = follow_start(pool);
+    if (err != MU_OK)
+        return mu_error_set(error, err, "pool '%s': the start was broken off: %s", pool->name,
+                            mu_strerror(err));
+    mu_lock_acquire(&pool->lock);
+    pool->started = true;
+    mu_lock_release(&pool->lock);
+    return count_ready(pool, error);
+}
+
+mu_err mu_pool_start(mu_system *system, const mu_pool_options *options, mu_pool **ret_pool,
+                     mu_error *ret_error)
+{
+    if (!system || !ret_pool)
+        return mu_error_set(ret_error, MU_EINVAL, "system and ret_pool must not be NULL");
+    mu_err err = mu__usable(system);
+    if (err != MU_OK)
+        return mu_error_set(ret_error, err, "%s", mu_strerror(err));
+    if (!mu__warden_of(system))
+        return mu_error_set(ret_error, MU_EWARDEN, "the system was started with no_children");
+    mu_pool *pool;
+    err = pool_new(system, options, &pool, ret_error);
+    if (err != MU_OK)
+        return err;
+    err = bring_up(pool, ret_error);
+    if (err != MU_OK)
+        mu_pool_free(&pool);
+    else
+        *ret_pool = pool;
+    return err;
+}
+
+/* ---- stopping
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static bool nothing_runs(mu_pool *pool)
+{
+    return pool->running == 0;
+}
+
+static bool is_stopped(mu_pool *pool)
+{
+    return pool->stop_done;
+}
+
+static bool nobody_inside(mu_pool *pool)
+{
+    return pool->inside == 0;
+}
+
+/* True for the one who is to do it. */
+static bool claim_stop(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    bool mine = !pool->stop_claimed;
+    pool->stop_claimed = true;
+    mu_lock_release(&pool->lock);
+    return mine;
+}
+
+static void do_stop(mu_pool *pool)
+{
+    mu__pool_refuse_all(pool, MU__POOL_CLOSING);
+    int64_t deadline = mu_deadline(mu__now(pool->system), pool->options.drain_timeout_ms);
+    (void)mu__pool_await(pool, nothing_runs, deadline);
+    mu_pid root = mu_system_root(pool->system);
+    (void)mu_supervisor_terminate_child(root, pool->full_name);
+    (void)mu__alarm_cancel(pool->system, &pool->alarm);
+    mu_lock_acquire(&pool->lock);
+    pool->phase = MU__POOL_STOPPED;
+    pool->stop_done = true;
+    mu_lock_release(&pool->lock);
+    mu__pool_changed(pool);
+}
+
+static void stop_main(void *arg)
+{
+    do_stop(arg);
+}
+
+/* Is the calling thread an actor that the stop would wait for? */
+static bool called_from_inside(mu_pool *pool)
+{
+    mu_pid self = mu_self();
+    if (mu_pid_is_none(self))
+        return false;
+    bool inside = mu_pid_equal(self, pool->manager);
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->options.size; i++)
+        inside = inside || mu_pid_equal(self, pool->slots[i].info.actor);
+    mu_lock_release(&pool->lock);
+    return inside;
+}
+
+/*
+ * Waits whatever happens to the calling actor: one that has been told to exit cannot sleep in the
+ * usual way, but what it asked for is not done yet.
+ */
+static void wait_for(mu_pool *pool, bool (*done)(mu_pool *pool))
+{
+    while (mu__pool_await(pool, done, MU_NEVER) == MU_EKILLED)
+        (void)mu__sys(pool->system)->poll(NULL, 0, 1);
+}
+
+/* In the manager, which may spawn and is waited for by nobody. */
+mu_err mu__pool_spawn_stop(mu_pool *pool)
+{
+    mu_spawn_options options = MU_SPAWN_OPTIONS_INIT;
+    options.destroy_arg = leave_pool;
+    options.label = "pool stop";
+    mu_lock_acquire(&pool->lock);
+    pool->inside++;
+    mu_lock_release(&pool->lock);
+    return mu_spawn(pool->system, &options, stop_main, pool, NULL);
+}
+
+/* Lets another actor stop the pool; false if there is none that could. */
+static bool delegate_stop(mu_pool *pool)
+{
+    mu__pool_refuse_all(pool, MU__POOL_CLOSING);
+    return mu_alive(pool->manager) &&
+           mu__tell(pool->manager, mu_message_tag(MU__POOL_STOP)) == MU_OK;
+}
+
+void mu_pool_stop(mu_pool *pool)
+{
+    if (!pool)
+        return;
+    bool mine = claim_stop(pool), inside = called_from_inside(pool);
+    if (mine && !((inside || mu_checkpoint() != MU_OK) && delegate_stop(pool)))
+        do_stop(pool);
+    else if (!inside)
+        wait_for(pool, is_stopped);
+}
+
+void mu_pool_free(mu_pool **take_pool)
+{
+    if (!take_pool || !*take_pool)
+        return;
+    mu_pool *pool = *take_pool;
+    *take_pool = NULL;
+    mu_pool_stop(pool);
+    wait_for(pool, nobody_inside);
+    pool_free(pool);
+}
+
+mu_pool *mu_pool_find(mu_system *system, const char *name)
+{
+    char full[MU_NAME_MAX + 1];
+    if (!system || !name || strlen(name) > MU_NAME_MAX - strlen(MU__MANAGER_PREFIX))
+        return NULL;
+    (void)snprintf(full, sizeof full, "%s%s", MU__MANAGER_PREFIX, name);
+    mu_message reply;
+    mu_pid manager = mu_whereis(system, full);
+    if (mu_pid_is_none(manager) ||
+        mu_call(manager, mu_message_tag(MU__POOL_WHO), STOP_CALL_MS, &reply, NULL) != MU_OK)
+        return NULL;
+    return reply.data;
+}

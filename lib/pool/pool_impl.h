@@ -1,0 +1,277 @@
+/*
+ * pool/pool_impl.h - the inside of a pool: private to lib/pool.
+ *
+ *     pool supervisor (rest_for_one) -> worker supervisor (dynamic) -> worker_1 .. worker_n
+ *                                    -> manager
+ *
+ * Control is done by actors, data goes straight through: a caller takes an idle slot out of the
+ * table, does the exchange in its own thread on the slot's channel, and gives the slot back - to
+ * the next waiter if there is one. What outlives generations - counters, back-off, the id - lives
+ * in the slot; a worker's actor and channel are of one generation.
+ *
+ *     slot:  STARTING -> IDLE <-> BUSY -> (caller gone) DRAINING -> IDLE
+ *               |          |       |                        |
+ *               +----------+-------+-- process gone --------+--> RESTARTING -> STARTING
+ *
+ * The slot's state is the token of its channel: IDLE - nobody's, BUSY - the caller's (or the
+ * actor's, for a job), STARTING and DRAINING - the actor's, RESTARTING and STOPPED - there is no
+ * channel.
+ *
+ * Locks: `lock` guards table, queue, counters and slots. Alarms are set under it (pool.lock, then
+ * io.lock; doc/locking.md). No callback, send or exchange happens under it.
+ * Ownership: the pool owns slots and tickets; `inside` counts the calls and actors that may still
+ * look at it, and mu_pool_free waits for them.
+ */
+#ifndef MU_POOL_POOL_IMPL_H
+#define MU_POOL_POOL_IMPL_H
+
+#include <muster/gen_server.h>
+#include <muster/pool.h>
+#include <muster/system.h>
+
+#include "base/hash.h"
+#include "base/histogram.h"
+#include "base/lock.h"
+#include "pool/backoff.h"
+#include "pool/queue.h"
+#include "port/channel.h"
+#include "port/port.h"
+#include "port/warden.h"
+#include "runtime/actor.h"
+#include "runtime/io.h"
+#include "runtime/runtime.h"
+
+typedef struct mu__slot mu__slot;
+typedef struct mu__job mu__job;
+
+typedef enum mu__ticket_state {
+    MU__TICKET_WAITING,
+    MU__TICKET_SERVED,  /* slot and channel are the ticket's */
+    MU__TICKET_REFUSED, /* the pool stops or has failed: `refusal` */
+} mu__ticket_state;
+
+/* Somebody who waits for a worker. Type-stable while the pool lives, so a late wake is harmless. */
+typedef struct mu__ticket {
+    mu__queue_link link; /* first: the queue gives it back */
+    struct mu__ticket *next_free, *next_all;
+    _Atomic mu__ticket_state state;
+    mu_err refusal;
+    mu__slot *slot;
+    mu__channel *channel; /* a reference */
+    uint64_t request_id;
+    mu_pid actor;                                 /* of the generation that serves */
+    int64_t queued_at, began;                     /* began: when it was served */
+    int64_t execution_timeout_ms, total_deadline; /* set by whoever places it */
+    mu__waiter waiter;
+    mu__job *job; /* NULL: a thread waits */
+} mu__ticket;
+
+struct mu__slot {
+    mu_pool *pool;
+    int index;
+    mu_worker_state state;
+    mu__channel *channel; /* of the generation that serves; NULL otherwise */
+    mu__slot *next_idle, *prev_idle;
+    uint64_t request_id; /* the last one given out */
+    int64_t deadline;    /* of the running request; MU_NEVER */
+    mu__job *job;        /* the job that runs here, if it is one */
+
+    mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
+    mu_worker_info info; /* what mu_pool_workers shows; `state` and os_pid kept up to date */
+    int64_t busy_ns;
+    int64_t died_at; /* of the generation before; 0: none */
+    mu__backoff backoff;
+
+    /* Progress of the first start. */
+    enum { MU__START_PENDING, MU__START_SPAWNED, MU__START_READY, MU__START_FAILED } start;
+    bool start_told[2]; /* spawned, settled: the progress callback has been called */
+};
+
+/* A thread that waits for the pool as a whole; on its owner's stack. */
+typedef struct mu__pool_watcher {
+    struct mu__pool_watcher *next;
+    mu__waiter waiter;
+} mu__pool_watcher;
+
+typedef enum mu__pool_phase {
+    MU__POOL_RUNNING,
+    MU__POOL_CLOSING, /* nothing new is accepted; running requests are awaited */
+    MU__POOL_FAILED,  /* its supervisor gave up */
+    MU__POOL_STOPPED,
+} mu__pool_phase;
+
+struct mu_pool {
+    mu_system *system;
+    mu_pool_options options; /* defaults filled in; what they point to is in `owned` */
+    void **owned;            /* what options and spec point to */
+    size_t n_owned;
+    mu__port_spec spec; /* what every worker is started with */
+    char name[MU_NAME_MAX + 1];
+    char full_name[MU_NAME_MAX + 8]; /* with MU__MANAGER_PREFIX: the manager's, and the tree's id */
+    uint32_t random;                 /* state of the jitter */
+
+    mu_pid supervisor, worker_supervisor, manager;
+    mu__death_hook on_supervisor_death;
+
+    mu_lock lock;
+    mu__pool_phase phase;
+    bool stop_claimed, stop_done;
+    int next_start;  /* the next slot that a starter takes */
+    mu__slot *slots; /* options.size of them */
+    mu__slot *idle_head, *idle_tail;
+    mu__queue queue;
+    mu__ticket *free_tickets;
+    mu__ticket *all_tickets; /* to be freed with the pool */
+    mu__table jobs;          /* by id */
+    uint64_t next_request, next_job;
+    int running;   /* requests that have entered and not left, those in the queue included */
+    size_t inside; /* calls and actors that may look at the pool */
+    mu__pool_watcher *watchers;
+    mu__alarm alarm; /* the earliest deadline of a running request */
+    int64_t alarm_at;
+
+    mu_pool_stats stats; /* the counters; levels are filled in when asked */
+    mu__histogram queue_time, execution_time;
+    int64_t started_at;
+    bool started; /* mu_pool_start has returned: workers come back by themselves */
+};
+
+/* ---- table.c: slots, queue and counters -------------------------------------------------------
+ */
+
+/* What a request ended with, for the counters. */
+typedef struct mu__result {
+    mu_err err;
+    int64_t queued_ns, executed_ns; /* executed_ns < 0: it never ran */
+    uint64_t attempts;
+} mu__result;
+
+/* Enters the pool: counts the request. MU_ESHUTDOWN, MU_EUNAVAILABLE (counted too). */
+mu_err mu__pool_enter(mu_pool *pool);
+/* Leaves it with the outcome. */
+void mu__pool_leave(mu_pool *pool, const mu__result *result);
+
+/*
+ * Takes an idle slot at once (*ret_served) or queues the ticket, which is then told through its
+ * waiter or job; a job that is queued may be somebody else's before this returns. MU_EQUEUE_FULL,
+ * MU_EQUEUE_TIMEOUT (`wait` is false and nobody is idle), or the pool's phase.
+ */
+mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
+                        bool *ret_served);
+/* Takes a waiting ticket out of the queue; false: it has been served or refused already. */
+bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket);
+mu__ticket *mu__ticket_take(mu_pool *pool);
+void mu__ticket_give(mu_pool *pool, mu__ticket *ticket);
+
+/* When a served request is overdue. */
+int64_t mu__ticket_deadline(const mu__ticket *ticket);
+/* A served request has ended so: the slot goes back, to the next waiter, or to its actor. */
+void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *reply);
+
+/* A worker's actor reports what becomes of its generation. */
+void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation,
+                       int64_t *ret_wait_ns);
+void mu__slot_spawned(mu__slot *slot, int os_pid, int64_t spawn_ns);
+void mu__slot_ready(mu__slot *slot, mu__channel *channel, const mu_timeline *timeline);
+/* A drained slot serves again. */
+void mu__slot_resume(mu__slot *slot, mu__channel *channel);
+/*
+ * The generation is over: nobody is given its channel any more. False: a caller is still in an
+ * exchange on it.
+ */
+bool mu__slot_retire(mu__slot *slot, mu_err err, const char *reason);
+void mu__slot_stopped(mu__slot *slot);
+/* The first start of the slot has failed for good. */
+void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
+
+/* An answer that nobody waited for has been dropped. */
+void mu__pool_late_reply(mu_pool *pool);
+
+/* It accepts nothing any more. */
+bool mu__pool_closing(mu_pool *pool);
+/* Refuses everybody who waits. */
+void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase);
+/* Sleeps until `done(pool)` under the lock, or the deadline. */
+mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline);
+/* Wakes those sleepers. */
+void mu__pool_changed(mu_pool *pool);
+
+/* ---- execute.c
+ * ----------------------------------------------------------------------------------- */
+
+/* Everything about a request that does not change between attempts. */
+typedef struct mu__call_plan {
+    const char *command;
+    const mu_value *args;
+    mu_execute_options options; /* filled in from the pool's */
+    int64_t entered;
+    int64_t queue_deadline, total_deadline;
+    int attempts_left;
+} mu__call_plan;
+
+mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
+                     const mu_execute_options *options, mu__call_plan *ret_plan,
+                     mu_error *ret_error);
+/* One attempt on a served ticket, in the calling thread; gives the slot back. */
+mu__exchange mu__attempt(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
+                         mu__reply *reply);
+/* May what ended so be given to another worker? */
+bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now);
+/* The error of an outcome, in words. */
+void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error);
+
+/* ---- job.c
+ * ----------------------------------------------------------------------------------------- */
+
+/* Runs in the worker's actor, with its slot's ticket served. */
+void mu__job_run(mu__job *job);
+/* Sends a served job to its worker's actor, a refused one to the manager. */
+void mu__job_dispatch(mu__job *job);
+/* In the manager: tells the outcome of a job that never ran. */
+void mu__job_fail(mu__job *job);
+void mu__jobs_free(mu_pool *pool);
+
+/* ---- worker.c, manager.c
+ * --------------------------------------------------------------------------- */
+
+extern const mu_gen_server mu__worker_server;  /* arg: mu__slot * */
+extern const mu_gen_server mu__manager_server; /* arg: mu_pool * */
+
+enum {
+    MU__POOL_AWAIT_READY = 1, /* call to a worker: answered when it is ready */
+    MU__POOL_SPAWN,
+    MU__POOL_READABLE,
+    MU__POOL_STARTUP_OVER,
+    MU__POOL_DRAIN,   /* data: uint64_t request id: its caller has gone */
+    MU__POOL_CONDEMN, /* data: mu_reason: it is of no more use */
+    MU__POOL_GRACE_OVER,
+    MU__POOL_RUN_JOB,  /* data: mu__job */
+    MU__POOL_FAIL_JOB, /* data: mu__job */
+    MU__POOL_STOP,     /* to the manager: have the pool stopped */
+    MU__POOL_WHO,      /* call to the manager: answered with the mu_pool * */
+};
+
+/* Puts one worker below the worker supervisor; returns when its actor lives. `ret_reason` NULL. */
+mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason);
+
+/* ---- stats.c
+ * ----------------------------------------------------------------------------------------- */
+
+void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info);
+
+/* ---- pool.c
+ * ------------------------------------------------------------------------------------------- */
+
+/* Stops the pool from an actor of its own. */
+mu_err mu__pool_spawn_stop(mu_pool *pool);
+
+/* ---- options.c
+ * --------------------------------------------------------------------------------------- */
+
+/* Checks, fills in defaults, makes the command. MU_EINVAL with the option, its value, the range. */
+mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_error *error);
+
+/* The manager is registered as this and the pool's name. */
+#define MU__MANAGER_PREFIX "pool:"
+
+#endif

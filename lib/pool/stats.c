@@ -1,0 +1,165 @@
+/* Looking into a pool (muster/pool.h): statistics, workers, tree. Reading takes the lock once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/pool_impl.h"
+
+const char *mu_worker_state_name(mu_worker_state state)
+{
+    switch (state) {
+#define NAME(name, text)                                                                           \
+    case name:                                                                                     \
+        return text;
+        MU_WORKER_STATES(NAME)
+#undef NAME
+    }
+    return "unknown";
+}
+
+static mu_quantiles quantiles_of(const mu__histogram *h)
+{
+    return (mu_quantiles){mu__histogram_quantile(h, 0.50), mu__histogram_quantile(h, 0.90),
+                          mu__histogram_quantile(h, 0.99), h->max};
+}
+
+static void count_levels_locked(mu_pool *pool, mu_pool_stats *stats) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->options.size; i++) {
+        switch (pool->slots[i].state) {
+        case MU_WORKER_STARTING:
+            stats->starting++;
+            break;
+        case MU_WORKER_IDLE:
+            stats->available++;
+            break;
+        case MU_WORKER_BUSY:
+        case MU_WORKER_DRAINING:
+            stats->busy++;
+            break;
+        case MU_WORKER_RESTARTING:
+            stats->restarting++;
+            break;
+        case MU_WORKER_STOPPED:
+            break;
+        }
+    }
+}
+
+static double utilisation_locked(const mu_pool *pool, int64_t now)
+{
+    int64_t busy = 0, available = (now - pool->started_at) * pool->options.size;
+    for (int i = 0; i < pool->options.size; i++)
+        busy += pool->slots[i].busy_ns;
+    return available > 0 ? (double)busy / (double)available : 0.0;
+}
+
+void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
+{
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    mu_pool_stats stats = pool->stats;
+    stats.workers = pool->options.size;
+    count_levels_locked(pool, &stats);
+    stats.queued = (int)pool->queue.length;
+    stats.in_flight = pool->running - stats.queued;
+    stats.utilisation = utilisation_locked(pool, now);
+    stats.queue_time = quantiles_of(&pool->queue_time);
+    stats.execution_time = quantiles_of(&pool->execution_time);
+    mu_lock_release(&pool->lock);
+    *ret_stats = stats;
+}
+
+/* What is known of a slot, as the outside sees it. */
+static mu_worker_info info_locked(const mu__slot *slot)
+{
+    mu_worker_info info = slot->info;
+    info.state = slot->state;
+    if (info.requests > 0)
+        info.mean_ns = slot->busy_ns / (int64_t)info.requests;
+    return info;
+}
+
+void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info)
+{
+    mu_lock_acquire(&slot->pool->lock);
+    *ret_info = info_locked(slot);
+    mu_lock_release(&slot->pool->lock);
+}
+
+mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count)
+{
+    size_t count = (size_t)pool->options.size;
+    mu_worker_info *workers = mu__sys(pool->system)->alloc(count * sizeof *workers);
+    if (!workers)
+        return MU_ENOMEM;
+    mu_lock_acquire(&pool->lock);
+    for (size_t i = 0; i < count; i++)
+        workers[i] = info_locked(&pool->slots[i]);
+    mu_lock_release(&pool->lock);
+    *ret_workers = workers;
+    *ret_count = count;
+    return MU_OK;
+}
+
+/* ---- the tree
+ * ------------------------------------------------------------------------------------- */
+
+typedef struct text {
+    char *at;
+    size_t left;
+} text;
+
+static void __attribute__((format(printf, 2, 3))) put(text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(t->at, t->left, format, args);
+    va_end(args);
+    size_t used = n < 0 ? 0 : (size_t)n < t->left ? (size_t)n : t->left - 1;
+    t->at += used;
+    t->left -= used;
+}
+
+static void put_actor(text *t, const char *branch, const char *name, mu_pid pid, const char *what)
+{
+    put(t, "%s%s <%u.%u> %s\n", branch, name, pid.slot, pid.generation, what);
+}
+
+static void put_worker(text *t, bool last, const mu_worker_info *w)
+{
+    put(t, "\u2502  %s %-12s <%u.%u>  ", last ? "\u2514\u2500" : "\u251c\u2500", w->id,
+        w->actor.slot, w->actor.generation);
+    if (w->os_pid)
+        put(t, "pid %-8d", w->os_pid);
+    else
+        put(t, "no process  ");
+    put(t, " generation %-3u %s\n", w->generation, mu_worker_state_name(w->state));
+}
+
+mu_err mu_pool_tree(mu_pool *pool, char **ret_text)
+{
+    mu_worker_info *workers;
+    size_t count;
+    mu_err err = mu_pool_workers(pool, &workers, &count);
+    if (err != MU_OK)
+        return err;
+    size_t room = 512 + count * 160;
+    char *block = mu__sys(pool->system)->alloc(room);
+    if (!block) {
+        free(workers);
+        return MU_ENOMEM;
+    }
+    text t = {block, room};
+    mu_lock_acquire(&pool->lock);
+    mu_pid supervisor = pool->supervisor, below = pool->worker_supervisor, manager = pool->manager;
+    mu_lock_release(&pool->lock);
+    put_actor(&t, "", pool->name, supervisor, "supervisor, rest_for_one");
+    put_actor(&t, "\u251c\u2500 ", "workers", below, "dynamic supervisor, one_for_one");
+    for (size_t i = 0; i < count; i++)
+        put_worker(&t, i + 1 == count, &workers[i]);
+    put_actor(&t, "\u2514\u2500 ", "manager", manager, "gen_server");
+    free(workers);
+    *ret_text = block;
+    return MU_OK;
+}

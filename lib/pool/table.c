@@ -1,0 +1,580 @@
+/*
+ * The table of slots, the queue before it and the counters (pool_impl.h): every decision about who
+ * gets which worker is made here, under the pool's lock, and in no other place.
+ *
+ * Called by execute.c and job.c for requests, by worker.c for what happens to processes, by pool.c
+ * and stats.c. Wakes and sends happen after the lock is released.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/pool_impl.h"
+
+/* ---- entering and leaving ----------------------------------------------------------------------
+ */
+
+static mu_err phase_error(mu__pool_phase phase)
+{
+    switch (phase) {
+    case MU__POOL_RUNNING:
+        return MU_OK;
+    case MU__POOL_FAILED:
+        return MU_EUNAVAILABLE;
+    case MU__POOL_CLOSING:
+    case MU__POOL_STOPPED:
+        break;
+    }
+    return MU_ESHUTDOWN;
+}
+
+/* The counter of a class of errors. */
+static uint64_t *counter_of(mu_pool_stats *stats, mu_err err)
+{
+    switch ((int)err) {
+    case MU_EWORKER:
+        return &stats->worker_errors;
+    case MU_EQUEUE_FULL:
+        return &stats->queue_full;
+    case MU_EQUEUE_TIMEOUT:
+        return &stats->queue_timeouts;
+    case MU_EEXEC_TIMEOUT:
+        return &stats->exec_timeouts;
+    case MU_ECANCELLED:
+        return &stats->cancelled;
+    case MU_ECRASHED:
+        return &stats->crashed;
+    case MU_EPROTOCOL:
+        return &stats->protocol_errors;
+    case MU_ESHUTDOWN:
+        return &stats->shut_down;
+    default:
+        return &stats->refused;
+    }
+}
+
+mu_err mu__pool_enter(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    mu_err err = phase_error(pool->phase);
+    pool->stats.requests++;
+    if (err == MU_OK) {
+        pool->running++;
+        pool->inside++;
+    } else {
+        pool->stats.errors++;
+        (*counter_of(&pool->stats, err))++;
+    }
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+static void changed_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (mu__pool_watcher *w = pool->watchers; w; w = w->next)
+        mu__notify(&w->waiter);
+}
+
+void mu__pool_leave(mu_pool *pool, const mu__result *result)
+{
+    mu_lock_acquire(&pool->lock);
+    pool->running--;
+    pool->inside--;
+    if (result->err == MU_OK) {
+        pool->stats.succeeded++;
+    } else {
+        pool->stats.errors++;
+        (*counter_of(&pool->stats, result->err))++;
+    }
+    if (result->attempts > 1)
+        pool->stats.retries += result->attempts - 1;
+    if (result->executed_ns >= 0) {
+        mu__histogram_record(&pool->queue_time, result->queued_ns);
+        mu__histogram_record(&pool->execution_time, result->executed_ns);
+    }
+    if (pool->phase != MU__POOL_RUNNING)
+        changed_locked(pool);
+    mu_lock_release(&pool->lock);
+}
+
+void mu__pool_late_reply(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    pool->stats.late_replies++;
+    mu_lock_release(&pool->lock);
+}
+
+void mu__pool_changed(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    changed_locked(pool);
+    mu_lock_release(&pool->lock);
+}
+
+typedef struct awaiting {
+    mu_pool *pool;
+    bool (*done)(mu_pool *pool);
+} awaiting;
+
+static bool await_done(void *arg)
+{
+    awaiting *a = arg;
+    mu_lock_acquire(&a->pool->lock);
+    bool done = a->done(a->pool);
+    mu_lock_release(&a->pool->lock);
+    return done;
+}
+
+mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline)
+{
+    awaiting a = {pool, done};
+    mu__pool_watcher watcher;
+    mu__waiter_init(&watcher.waiter);
+    mu_lock_acquire(&pool->lock);
+    watcher.next = pool->watchers;
+    pool->watchers = &watcher;
+    mu_lock_release(&pool->lock);
+
+    mu_err err = mu__wait(&watcher.waiter, await_done, &a, deadline);
+
+    mu_lock_acquire(&pool->lock);
+    mu__pool_watcher **link = &pool->watchers;
+    while (*link != &watcher)
+        link = &(*link)->next;
+    *link = watcher.next;
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+/* ---- tickets
+ * ---------------------------------------------------------------------------------------- */
+
+mu__ticket *mu__ticket_take(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    mu__ticket *ticket = pool->free_tickets;
+    if (ticket)
+        pool->free_tickets = ticket->next_free;
+    mu_lock_release(&pool->lock);
+    if (ticket)
+        return ticket;
+    ticket = mu__sys(pool->system)->alloc(sizeof *ticket);
+    if (!ticket)
+        return NULL;
+    mu__waiter_init(&ticket->waiter);
+    mu_lock_acquire(&pool->lock);
+    ticket->next_all = pool->all_tickets;
+    pool->all_tickets = ticket;
+    mu_lock_release(&pool->lock);
+    return ticket;
+}
+
+void mu__ticket_give(mu_pool *pool, mu__ticket *ticket)
+{
+    mu_lock_acquire(&pool->lock);
+    ticket->next_free = pool->free_tickets;
+    pool->free_tickets = ticket;
+    mu_lock_release(&pool->lock);
+}
+
+/* ---- idle slots
+ * ---------------------------------------------------------------------------------------- */
+
+static void push_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
+{
+    slot->state = MU_WORKER_IDLE;
+    slot->prev_idle = NULL;
+    slot->next_idle = pool->idle_head;
+    if (slot->next_idle)
+        slot->next_idle->prev_idle = slot;
+    else
+        pool->idle_tail = slot;
+    pool->idle_head = slot;
+}
+
+static void unlink_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
+{
+    if (slot->prev_idle)
+        slot->prev_idle->next_idle = slot->next_idle;
+    else
+        pool->idle_head = slot->next_idle;
+    if (slot->next_idle)
+        slot->next_idle->prev_idle = slot->prev_idle;
+    else
+        pool->idle_tail = slot->prev_idle;
+    slot->next_idle = slot->prev_idle = NULL;
+}
+
+/* The head is the one used last. */
+static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    mu__slot *slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : pool->idle_head;
+    if (slot)
+        unlink_idle_locked(pool, slot);
+    return slot;
+}
+
+static void ring_overdue(mu__alarm *alarm);
+
+/* Under pool.lock then io.lock: alarms are set in the order in which they are decided. */
+static void arm_locked(mu_pool *pool, int64_t deadline) MU_REQUIRES(&pool->lock)
+{
+    pool->alarm_at = deadline;
+    pool->alarm.fire = ring_overdue;
+    (void)mu__alarm_set(pool->system, &pool->alarm, deadline);
+}
+
+int64_t mu__ticket_deadline(const mu__ticket *ticket)
+{
+    int64_t limit = ticket->execution_timeout_ms == MU_INFINITY
+                        ? MU_NEVER
+                        : mu_deadline(ticket->began, ticket->execution_timeout_ms);
+    return limit < ticket->total_deadline ? limit : ticket->total_deadline;
+}
+
+static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int64_t now)
+    MU_REQUIRES(&pool->lock)
+{
+    slot->state = MU_WORKER_BUSY;
+    slot->request_id = ++pool->next_request;
+    slot->job = ticket->job;
+    ticket->slot = slot;
+    ticket->actor = slot->info.actor;
+    ticket->channel = mu__channel_ref(slot->channel);
+    ticket->request_id = slot->request_id;
+    ticket->began = now;
+    slot->deadline = mu__ticket_deadline(ticket);
+    /* Usually later than what is armed already: then it costs nothing. */
+    if (slot->deadline < pool->alarm_at)
+        arm_locked(pool, slot->deadline);
+    atomic_store(&ticket->state, MU__TICKET_SERVED);
+}
+
+/*
+ * A slot that can serve goes to the next who waits, or becomes idle. Returns the ticket that has to
+ * be told, after the lock is released.
+ */
+static mu__ticket *offer_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIRES(&pool->lock)
+{
+    mu__ticket *ticket = (mu__ticket *)mu__queue_pop(&pool->queue);
+    if (ticket)
+        assign_locked(pool, slot, ticket, now);
+    else
+        push_idle_locked(pool, slot);
+    return ticket;
+}
+
+/* Tells whoever holds a ticket that it has been served or refused. */
+static void tell(mu__ticket *ticket)
+{
+    if (!ticket)
+        return;
+    if (ticket->job)
+        mu__job_dispatch(ticket->job);
+    else
+        mu__notify(&ticket->waiter);
+}
+
+mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
+                        bool *ret_served)
+{
+    ticket->slot = NULL;
+    ticket->channel = NULL;
+    ticket->link.next = NULL;
+    int64_t now = mu__now(pool->system);
+    ticket->queued_at = now;
+    atomic_store(&ticket->state, MU__TICKET_WAITING);
+
+    mu_lock_acquire(&pool->lock);
+    mu_err err = phase_error(pool->phase);
+    mu__slot *slot = err == MU_OK ? take_idle_locked(pool) : NULL;
+    if (slot) {
+        assign_locked(pool, slot, ticket, now);
+    } else if (err == MU_OK && !wait) {
+        err = MU_EQUEUE_TIMEOUT;
+    } else if (err == MU_OK && (int)pool->queue.length >= pool->options.max_queue_size) {
+        err = MU_EQUEUE_FULL;
+    } else if (err == MU_OK) {
+        mu__queue_push(&pool->queue, &ticket->link, priority, now);
+        if ((int)pool->queue.length > pool->stats.max_queued)
+            pool->stats.max_queued = (int)pool->queue.length;
+    }
+    *ret_served = slot != NULL;
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket)
+{
+    mu_lock_acquire(&pool->lock);
+    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    mu_lock_release(&pool->lock);
+    return waiting;
+}
+
+bool mu__pool_closing(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    bool closing = pool->phase != MU__POOL_RUNNING;
+    mu_lock_release(&pool->lock);
+    return closing;
+}
+
+void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
+{
+    mu__ticket *refused = NULL;
+    mu_lock_acquire(&pool->lock);
+    if (pool->phase < phase)
+        pool->phase = phase;
+    mu__ticket *ticket;
+    while ((ticket = (mu__ticket *)mu__queue_pop(&pool->queue)) != NULL) {
+        ticket->refusal = phase_error(pool->phase);
+        ticket->next_free = refused;
+        refused = ticket;
+    }
+    changed_locked(pool);
+    mu_lock_release(&pool->lock);
+    while (refused) {
+        ticket = refused;
+        refused = ticket->next_free; /* read first: once it is told it is somebody else's */
+        atomic_store(&ticket->state, MU__TICKET_REFUSED);
+        tell(ticket);
+    }
+}
+
+/* ---- requests on slots
+ * ------------------------------------------------------------------------------------ */
+
+/* In the I/O thread: rings for whoever is overdue and finds the next deadline. */
+static void ring_overdue(mu__alarm *alarm)
+{
+    mu_pool *pool = (mu_pool *)((char *)alarm - offsetof(mu_pool, alarm));
+    int64_t now = mu__now(pool->system), next = MU_NEVER;
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->options.size; i++) {
+        mu__slot *slot = &pool->slots[i];
+        if (slot->state != MU_WORKER_BUSY || !slot->channel)
+            continue;
+        if (slot->deadline <= now) {
+            mu__channel_overdue(slot->channel, slot->request_id);
+            slot->deadline = MU_NEVER;
+        }
+        if (slot->deadline < next)
+            next = slot->deadline;
+    }
+    arm_locked(pool, next);
+    mu_lock_release(&pool->lock);
+}
+
+/* What a slot's actor has to do about a request whose caller has gone. */
+typedef enum aftermath { NOTHING, DRAIN, CONDEMN } aftermath;
+
+static aftermath aftermath_of(mu__exchange outcome, const mu__reply *reply)
+{
+    switch (outcome) {
+    case MU__EXCHANGE_REPLY:
+    case MU__EXCHANGE_REFUSED:
+    case MU__EXCHANGE_DEAD: /* the actor hears of the death by itself */
+        return NOTHING;
+    case MU__EXCHANGE_PROTOCOL:
+        return CONDEMN;
+    case MU__EXCHANGE_OVERDUE:
+    case MU__EXCHANGE_CANCELLED:
+    case MU__EXCHANGE_KILLED:
+        break;
+    }
+    if (reply->unsent)
+        return NOTHING;
+    return reply->torn ? CONDEMN : DRAIN;
+}
+
+static void account(mu__slot *slot, const mu__ticket *ticket, const mu__reply *reply, int64_t now)
+{
+    slot->info.requests++;
+    if (reply->err != MU_OK)
+        slot->info.errors++;
+    slot->busy_ns += now - ticket->began;
+}
+
+/* The slot's next state after a request; the ticket to tell, if it went to the next at once. */
+static mu__ticket *release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outcome,
+                                  aftermath after, int64_t now) MU_REQUIRES(&pool->lock)
+{
+    mu__slot *slot = ticket->slot;
+    if (slot->channel != ticket->channel || slot->request_id != ticket->request_id)
+        return NULL; /* the generation is over, and its slot perhaps serves others already */
+    slot->deadline = MU_NEVER;
+    slot->job = NULL;
+    if (after != NOTHING) {
+        slot->state = MU_WORKER_DRAINING;
+        return NULL;
+    }
+    if (outcome == MU__EXCHANGE_DEAD) {
+        slot->state = MU_WORKER_RESTARTING;
+        return NULL;
+    }
+    return offer_locked(pool, slot, now);
+}
+
+static void send_aftermath(mu_pid actor, aftermath after, uint64_t request_id,
+                           const mu__reply *reply)
+{
+    mu_message message;
+    if (after == DRAIN) {
+        message = mu_message_copy(MU__POOL_DRAIN, &request_id, sizeof request_id);
+    } else {
+        mu_reason reason =
+            mu_reason_error(MU_EPROTOCOL, "%s",
+                            reply->torn ? "a request was left half written" : reply->error.message);
+        message = mu_message_copy(MU__POOL_CONDEMN, &reason, sizeof reason);
+    }
+    /* The caller may be an actor that has been told to exit: this must be told all the same. */
+    if (mu__tell(actor, message) != MU_OK) {
+        mu_reason kill = mu_reason_kill(); /* no memory to be polite */
+        (void)mu_exit_signal(actor, &kill);
+    }
+}
+
+void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *reply)
+{
+    mu__slot *slot = ticket->slot;
+    mu_pool *pool = slot->pool;
+    int64_t now = mu__now(pool->system);
+    aftermath after = aftermath_of(outcome, reply);
+
+    mu_lock_acquire(&pool->lock);
+    account(slot, ticket, reply, now);
+    bool current = slot->channel == ticket->channel;
+    mu__ticket *next = release_locked(pool, ticket, outcome, after, now);
+    mu_lock_release(&pool->lock);
+
+    tell(next);
+    if (current && after != NOTHING)
+        send_aftermath(ticket->actor, after, ticket->request_id, reply);
+    mu__channel_unref(ticket->channel);
+    ticket->channel = NULL;
+}
+
+/* ---- what happens to processes
+ * ---------------------------------------------------------------------------- */
+
+static uint32_t next_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    uint32_t x = pool->random; /* xorshift32, G. Marsaglia 2003 */
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    pool->random = x;
+    return x;
+}
+
+void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation, int64_t *ret_wait_ns)
+{
+    mu_pool *pool = slot->pool;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    pool->inside++; /* until the actor's state is freed */
+    slot->info.actor = actor;
+    *ret_wait_ns = 0;
+    if (slot->info.generation > 0) {
+        *ret_wait_ns = mu__backoff_next(&slot->backoff, now, next_random_locked(pool));
+        slot->info.restarts++;
+        pool->stats.restarts++;
+    }
+    *ret_generation = ++slot->info.generation;
+    slot->state = *ret_wait_ns ? MU_WORKER_RESTARTING : MU_WORKER_STARTING;
+    slot->info.timeline = (mu_timeline){.begun = now};
+    mu_lock_release(&pool->lock);
+}
+
+void mu__slot_spawned(mu__slot *slot, int os_pid, int64_t spawn_ns)
+{
+    mu_pool *pool = slot->pool;
+    mu_lock_acquire(&pool->lock);
+    slot->state = MU_WORKER_STARTING;
+    slot->info.os_pid = os_pid;
+    slot->info.timeline.spawn = spawn_ns;
+    if (slot->start == MU__START_PENDING) {
+        slot->start = MU__START_SPAWNED;
+        changed_locked(pool);
+    }
+    mu_lock_release(&pool->lock);
+}
+
+void mu__slot_ready(mu__slot *slot, mu__channel *channel, const mu_timeline *timeline)
+{
+    mu_pool *pool = slot->pool;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    slot->channel = mu__channel_ref(channel);
+    slot->info.timeline = *timeline;
+    if (slot->died_at)
+        slot->info.last_restart_ns = now - slot->died_at;
+    mu__backoff_ready(&slot->backoff, now);
+    if (slot->start < MU__START_READY) {
+        slot->start = MU__START_READY;
+        changed_locked(pool);
+    }
+    mu__ticket *ticket = offer_locked(pool, slot, now);
+    mu_lock_release(&pool->lock);
+    tell(ticket);
+}
+
+void mu__slot_resume(mu__slot *slot, mu__channel *channel)
+{
+    mu_pool *pool = slot->pool;
+    int64_t now = mu__now(pool->system);
+    mu__ticket *ticket = NULL;
+    mu_lock_acquire(&pool->lock);
+    pool->stats.late_replies++;
+    if (slot->channel == channel && slot->state == MU_WORKER_DRAINING)
+        ticket = offer_locked(pool, slot, now);
+    mu_lock_release(&pool->lock);
+    tell(ticket);
+}
+
+bool mu__slot_retire(mu__slot *slot, mu_err err, const char *reason)
+{
+    mu_pool *pool = slot->pool;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    mu__channel *channel = slot->channel;
+    bool free_of_callers = slot->state != MU_WORKER_BUSY;
+    if (slot->state == MU_WORKER_IDLE)
+        unlink_idle_locked(pool, slot);
+    slot->channel = NULL;
+    slot->state = MU_WORKER_RESTARTING;
+    slot->died_at = now;
+    slot->info.os_pid = 0;
+    slot->info.error = err;
+    size_t length = strnlen(reason, sizeof slot->info.reason - 1);
+    memcpy(slot->info.reason, reason, length);
+    slot->info.reason[length] = '\0';
+    mu_lock_release(&pool->lock);
+    mu__channel_unref(channel);
+    return free_of_callers;
+}
+
+void mu__slot_stopped(mu__slot *slot)
+{
+    mu_pool *pool = slot->pool;
+    mu_lock_acquire(&pool->lock);
+    pool->inside--;
+    slot->state = pool->phase == MU__POOL_RUNNING ? MU_WORKER_RESTARTING : MU_WORKER_STOPPED;
+    changed_locked(pool);
+    mu_lock_release(&pool->lock);
+}
+
+void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason)
+{
+    mu_pool *pool = slot->pool;
+    mu_lock_acquire(&pool->lock);
+    if (slot->start < MU__START_READY) {
+        slot->start = MU__START_FAILED;
+        if (slot->info.error == MU_OK) { /* it died before it could say why */
+            slot->info.error = MU_ESTART;
+            (void)mu_reason_format(reason, slot->info.reason, sizeof slot->info.reason);
+        }
+        changed_locked(pool);
+    }
+    mu_lock_release(&pool->lock);
+}

@@ -1,0 +1,521 @@
+/*
+ * A worker's actor (pool_impl.h): a gen_server that owns one process, one generation of one slot.
+ *
+ *     WAITING --(back-off over)--> STARTING --ready--> SERVING <--late answer-- DRAINING
+ *        |                            |                  |  \--caller gone-->      |
+ *        |                            |                  |                         | grace over
+ *        +----------------------------+------------------+-------------------------+--> ended
+ *
+ * Its init returns at once, so that its supervisor is never held up by a slow start: the process is
+ * started in handle_continue, its frames before ready arrive by way of the I/O thread, and whoever
+ * awaits its readiness gets an answer to a call. While it serves it does nothing but run jobs. It
+ * ends with its process, and the supervisor starts the next generation in the same slot.
+ *
+ * Called by the supervisor and by messages of table.c and the I/O thread; calls port and channel.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <muster/dynamic_supervisor.h>
+#include <muster/timer.h>
+
+#include "base/event.h"
+#include "base/value.h"
+#include "pool/pool_impl.h"
+
+typedef enum phase { WAITING, STARTING, SERVING, DRAINING } phase;
+
+typedef struct worker {
+    mu_pool *pool;
+    mu__slot *slot;
+    mu_pid self;
+    phase phase;
+    uint32_t generation;
+    mu__port *port;
+    mu__channel *channel;
+    mu__io_source watch; /* on the answers, while the actor owns the exchange */
+    mu_timer timer;      /* start-up or grace */
+    mu_timeline timeline;
+    bool said_hello, retired;
+    uint64_t drained; /* the request whose late answer is awaited */
+    mu_from waiting;  /* who awaits readiness */
+    bool has_waiting;
+} worker;
+
+enum { TAG_EXITED = 1000 /* data: mu__port_end */ };
+
+/* ---- ends
+ * ------------------------------------------------------------------------------------------ */
+
+/* The generation is over: nobody gets its channel any more, and the slot says why. */
+static mu_reason retire(worker *w, mu_err err, const char *what, const char *tail)
+{
+    char text[sizeof w->slot->info.reason];
+    (void)snprintf(text, sizeof text, "%s%s%s", what, tail[0] ? "; it wrote: " : "", tail);
+    w->retired = true;
+    (void)mu__slot_retire(w->slot, err, text);
+    MU__EMIT(mu__hook(w->pool->system), "worker.exit",
+             MU__M({"generation", w->generation}, {"error", (int64_t)err}),
+             MU__D({"pool", w->pool->name}, {"worker", w->slot->info.id}, {"reason", text}));
+    return mu_reason_error(err, "%s: %s", w->slot->info.id, what);
+}
+
+/* Kills the process and ends the actor at once: the replacement need not wait for the death. */
+static mu_next condemn(worker *w, mu_err err, const char *what)
+{
+    char tail[160] = "";
+    if (w->port) {
+        mu__port_kill(w->port);
+        (void)mu__port_tail(w->port, tail, sizeof tail);
+    }
+    return mu_stop(retire(w, err, what, tail));
+}
+
+static mu_next process_ended(worker *w, const mu__port_end *end)
+{
+    char how[MU__EXIT_TEXT], what[MU__EXIT_TEXT + 64];
+    (void)mu__exit_text(&end->exit, how, sizeof how);
+    bool early = w->phase == STARTING;
+    (void)snprintf(what, sizeof what, "%s (pid %d)%s", how, end->exit.os_pid,
+                   early ? " before it was ready" : "");
+    mu_reason reason = retire(w, early ? MU_ESTART : MU_ECRASHED, what, end->tail);
+    bool by_itself = end->exit.kind == MU__EXIT_CODE && end->exit.status == 0;
+    return mu_stop(by_itself && !early ? mu_reason_normal() : reason);
+}
+
+/* In the I/O thread. The caller that waits in an exchange hears at once, the actor by message. */
+static void on_died(void *ctx, const mu__port_end *end)
+{
+    worker *w = ctx;
+    mu__channel_bury(w->channel, end);
+    (void)mu_send(w->self, mu_message_copy(TAG_EXITED, end, sizeof *end));
+}
+
+/* ---- watching the answers while the actor owns the exchange
+ * ----------------------------------------- */
+
+/* In the I/O thread. */
+static void on_readable(mu__io_source *source, uint32_t events)
+{
+    (void)events;
+    worker *w = (worker *)((char *)source - offsetof(worker, watch));
+    (void)mu_send(w->self, mu_message_tag(MU__POOL_READABLE));
+}
+
+static mu_err watch_answers(worker *w)
+{
+    if (w->watch.index)
+        return mu__io_modify(w->pool->system, &w->watch, EPOLLIN | EPOLLONESHOT);
+    w->watch.fd = mu__channel_response_fd(w->channel);
+    w->watch.events = EPOLLIN | EPOLLONESHOT;
+    w->watch.ready = on_readable;
+    return mu__io_add(w->pool->system, &w->watch);
+}
+
+static void unwatch_answers(worker *w)
+{
+    mu__io_remove(w->pool->system, &w->watch);
+}
+
+static void start_clock(worker *w, int64_t ms, uint64_t tag)
+{
+    (void)mu_timer_cancel(w->pool->system, w->timer, NULL);
+    (void)mu_start_timer(w->self, ms, mu_message_tag(tag), &w->timer);
+}
+
+static void stop_clock(worker *w)
+{
+    (void)mu_timer_cancel(w->pool->system, w->timer, NULL);
+    w->timer = 0;
+}
+
+/* ---- what the worker says
+ * ------------------------------------------------------------------------------ */
+
+static const char *text_at(const mu_value *body, const char *path, char *buffer, size_t size)
+{
+    const char *text;
+    size_t length;
+    if (mu_value_get_str(body, path, &text, &length, NULL) != MU_OK)
+        length = 0;
+    if (length > size - 1)
+        length = size - 1;
+    if (length > 0)
+        memcpy(buffer, text, length);
+    buffer[length] = '\0';
+    return buffer;
+}
+
+/* In whatever thread owns the exchange, perhaps when the actor is gone: the slot is what lasts. */
+static void on_notification(void *ctx, const mu__message *message)
+{
+    const mu__slot *slot = ctx;
+    if (!mu__message_is(message, "log"))
+        return;
+    mu_value body = mu__value_lend(message->body.data, message->body.size);
+    char level[16], text[1024];
+    (void)text_at(&body, "message", text, sizeof text);
+    MU__EMIT(mu__hook(slot->pool->system), "worker.log", MU__M({"bytes", (int64_t)strlen(text)}),
+             MU__D({"pool", slot->pool->name}, {"worker", slot->info.id},
+                   {"level", text_at(&body, "level", level, sizeof level)}, {"message", text}));
+}
+
+static void on_stray(void *ctx)
+{
+    mu__pool_late_reply(((mu__slot *)ctx)->pool);
+}
+
+/* What a look at the frames has led to. */
+typedef struct look {
+    worker *w;
+    bool ready, answered;
+    mu_err err;
+    char what[200];
+} look;
+
+static bool stop_looking(look *l, mu_err err, const char *what, const char *detail)
+{
+    l->err = err;
+    (void)snprintf(l->what, sizeof l->what, "%s: %s", what, detail);
+    return false;
+}
+
+static bool handle_hello(look *l, const mu_value *body)
+{
+    int64_t version = mu_value_int(body, "protocol", 0);
+    char text[24];
+    (void)snprintf(text, sizeof text, "%lld", (long long)version);
+    if (version != MU__PROTOCOL)
+        return stop_looking(l, MU_EVERSION, "it speaks another version of the protocol", text);
+    l->w->said_hello = true;
+    return true;
+}
+
+static bool handle_ready(look *l, const mu_value *body)
+{
+    mu_timeline *t = &l->w->timeline;
+    int64_t now = mu__now(l->w->pool->system), spawned = mu__port_spawned_at(l->w->port);
+    int64_t interpreter = mu_value_int(body, "timeline.interpreter", spawned);
+    int64_t imports = mu_value_int(body, "timeline.imports", interpreter);
+    int64_t ready = mu_value_int(body, "timeline.ready", imports);
+    t->interpreter = interpreter - spawned;
+    t->imports = imports - interpreter;
+    t->on_start = ready - imports;
+    t->total = now - t->begun;
+    l->ready = true;
+    return false;
+}
+
+static bool handle_start_failed(look *l, const mu_value *body)
+{
+    char type[64], message[128], both[200];
+    (void)snprintf(both, sizeof both, "%s: %s", text_at(body, "type", type, sizeof type),
+                   text_at(body, "message", message, sizeof message));
+    return stop_looking(l, MU_ESTART, "it could not start", both);
+}
+
+static bool handle_while_starting(void *arg, const mu__message *message)
+{
+    look *l = arg;
+    mu_value body = mu__value_lend(message->body.data, message->body.size);
+    if (message->kind == MU__MESSAGE_NOTIFICATION) {
+        if (mu__message_is(message, "start_failed"))
+            return handle_start_failed(l, &body);
+        if (mu__message_is(message, "hello"))
+            return handle_hello(l, &body);
+        if (!l->w->said_hello)
+            return stop_looking(l, MU_EPROTOCOL, "its first frame is something else", "not hello");
+        if (mu__message_is(message, "ready"))
+            return handle_ready(l, &body);
+    }
+    mu__channel_dispatch(l->w->channel, message);
+    return true;
+}
+
+static bool handle_while_draining(void *arg, const mu__message *message)
+{
+    look *l = arg;
+    if (message->kind == MU__MESSAGE_RESPONSE && message->id == l->w->drained) {
+        l->answered = true;
+        return false;
+    }
+    if (message->kind != MU__MESSAGE_ITEM)
+        mu__channel_dispatch(l->w->channel, message);
+    return true;
+}
+
+/* ---- phases
+ * --------------------------------------------------------------------------------------------- */
+
+static void tell_waiting(worker *w)
+{
+    if (w->has_waiting)
+        (void)mu_reply_to(w->waiting, mu_message_tag(MU__POOL_AWAIT_READY));
+    w->has_waiting = false;
+}
+
+static mu_next become_ready(worker *w)
+{
+    stop_clock(w);
+    unwatch_answers(w);
+    w->phase = SERVING;
+    mu__slot_ready(w->slot, w->channel, &w->timeline);
+    MU__EMIT(mu__hook(w->pool->system), "worker.ready",
+             MU__M({"total_ns", w->timeline.total}, {"generation", w->generation}),
+             MU__D({"pool", w->pool->name}, {"worker", w->slot->info.id}));
+    tell_waiting(w);
+    return mu_noreply();
+}
+
+static mu_next become_serving_again(worker *w)
+{
+    stop_clock(w);
+    unwatch_answers(w);
+    w->phase = SERVING;
+    mu__slot_resume(w->slot, w->channel);
+    return mu_noreply();
+}
+
+static mu_next look_at_answers(worker *w)
+{
+    look l = {.w = w};
+    mu_error error = MU_ERROR_INIT;
+    bool starting = w->phase == STARTING;
+    if (w->phase != STARTING && w->phase != DRAINING)
+        return mu_noreply(); /* an old wake */
+    mu_err err = mu__channel_pump(
+        w->channel, starting ? handle_while_starting : handle_while_draining, &l, &error);
+    if (l.ready)
+        return become_ready(w);
+    if (l.answered)
+        return become_serving_again(w);
+    if (l.err != MU_OK)
+        return condemn(w, l.err, l.what);
+    if (err == MU_EDOWN)
+        return mu_noreply(); /* its death, or the clock, is next */
+    if (err == MU_OK)
+        err = watch_answers(w);
+    mu_next next = mu_noreply();
+    if (err != MU_OK)
+        next = condemn(w, err, error.message[0] ? error.message : mu_strerror(err));
+    mu_error_clear(&error);
+    return next;
+}
+
+static mu_err open_channel(worker *w)
+{
+    mu__channel_ops ops = {on_notification, on_stray, w->slot};
+    mu__port_pipes pipes;
+    mu__port_take_pipes(w->port, &pipes);
+    return mu__channel_new(mu__sys(w->pool->system), &pipes, w->pool->options.max_frame, &ops,
+                           &w->channel);
+}
+
+static mu_next spawn_process(worker *w)
+{
+    mu_pool *pool = w->pool;
+    mu_error error = MU_ERROR_INIT;
+    w->phase = STARTING;
+    w->timeline.begun = mu__now(pool->system);
+    int64_t deadline = mu_deadline(w->timeline.begun, pool->options.startup_timeout_ms);
+    mu_err err = mu__port_open(pool->system, &pool->spec, w->slot->info.id, w->generation, deadline,
+                               &w->port, &error);
+    if (err == MU_OK)
+        err = open_channel(w);
+    if (err == MU_OK) {
+        w->timeline.spawn = mu__port_spawned_at(w->port) - w->timeline.begun;
+        mu__slot_spawned(w->slot, mu__port_os_pid(w->port), w->timeline.spawn);
+        mu__port_watch(w->port, on_died, w);
+        err = watch_answers(w);
+    }
+    mu_next next = mu_noreply();
+    if (err == MU_OK)
+        start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);
+    else
+        next = condemn(w, err, error.message[0] ? error.message : mu_strerror(err));
+    mu_error_clear(&error);
+    return next;
+}
+
+/* The caller of this request has gone: ask the worker to stop, wait a little, then replace it. */
+static mu_next begin_drain(worker *w, uint64_t request_id)
+{
+    if (w->phase != SERVING)
+        return mu_noreply();
+    w->phase = DRAINING;
+    w->drained = request_id;
+    mu__buffer frame;
+    mu__buffer_init(&frame, mu__sys(w->pool->system), 256);
+    mu_err err = mu__message_cancel(&frame, request_id);
+    if (err == MU_OK)
+        err = mu__channel_send(w->channel, &frame);
+    mu__buffer_deinit(&frame);
+    start_clock(w, w->pool->options.cancel_grace_ms, MU__POOL_GRACE_OVER);
+    if (err != MU_OK && err != MU_EFULL)
+        return condemn(w, err, mu_strerror(err));
+    return look_at_answers(w);
+}
+
+/* A stale clock's message is told by its timer. */
+static mu_next clock_over(worker *w, const mu_timer_notice *notice)
+{
+    if (notice->timer != w->timer)
+        return mu_noreply();
+    char what[96];
+    if (notice->message.tag == MU__POOL_SPAWN)
+        return spawn_process(w);
+    if (notice->message.tag == MU__POOL_STARTUP_OVER) {
+        (void)snprintf(what, sizeof what, "it was not ready within %lld ms (startup_timeout_ms)",
+                       (long long)w->pool->options.startup_timeout_ms);
+        return condemn(w, MU_ESTART, what);
+    }
+    (void)snprintf(what, sizeof what, "it did not stop an overdue request within %lld ms",
+                   (long long)w->pool->options.cancel_grace_ms);
+    return condemn(w, MU_EEXEC_TIMEOUT, what);
+}
+
+/* ---- callbacks
+ * --------------------------------------------------------------------------------------------- */
+
+static mu_init worker_init(void *arg)
+{
+    mu__slot *slot = arg;
+    worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return mu_init_error(mu_reason_error(MU_ENOMEM, NULL));
+    w->pool = slot->pool;
+    w->slot = slot;
+    w->self = mu_self();
+    int64_t wait_ns;
+    mu__slot_starting(slot, w->self, &w->generation, &wait_ns);
+    if (wait_ns == 0)
+        return mu_init_ok_continue(w, mu_message_tag(MU__POOL_SPAWN));
+    start_clock(w, (wait_ns + MU_MS - 1) / MU_MS, MU__POOL_SPAWN);
+    return mu_init_ok(w);
+}
+
+static mu_next worker_continue(void *state, mu_message *message)
+{
+    (void)message;
+    return spawn_process(state);
+}
+
+static mu_next worker_call(void *state, mu_message *request, mu_from from)
+{
+    worker *w = state;
+    if (w->phase == SERVING || w->phase == DRAINING)
+        return mu_reply(mu_message_tag(request->tag));
+    w->waiting = from;
+    w->has_waiting = true;
+    return mu_noreply();
+}
+
+static mu_next worker_info(void *state, mu_message *message)
+{
+    worker *w = state;
+    switch (message->tag) {
+    case MU__POOL_READABLE:
+        return look_at_answers(w);
+    case MU__POOL_DRAIN:
+        return begin_drain(w, *(const uint64_t *)message->data);
+    case MU__POOL_CONDEMN:
+        return condemn(w, MU_EPROTOCOL, ((const mu_reason *)message->data)->text);
+    case MU__POOL_RUN_JOB:
+        mu__job_run(mu_message_move(message).data);
+        return mu_noreply();
+    case TAG_EXITED:
+        return process_ended(w, message->data);
+    case MU_TAG_TIMER:
+        return clock_over(w, message->data);
+    default:
+        return mu_noreply();
+    }
+}
+
+static void ask_to_leave(void *ctx)
+{
+    worker *w = ctx;
+    mu__buffer frame;
+    mu__buffer_init(&frame, mu__sys(w->pool->system), 256);
+    if (mu__message_shutdown(&frame, w->pool->options.shutdown_grace_ms / 2) == MU_OK)
+        (void)mu__channel_send(w->channel, &frame);
+    mu__buffer_deinit(&frame);
+}
+
+static void close_requests(void *ctx)
+{
+    worker *w = ctx;
+    mu__channel_close_requests(w->channel);
+}
+
+/* An orderly stop climbs the ladder; whatever else ends the actor kills what is left. */
+static void worker_terminate(void *state, const mu_reason *reason)
+{
+    worker *w = state;
+    if (!w->port)
+        return;
+    bool ours = false;
+    if (!w->retired) {
+        w->retired = true;
+        ours = mu__slot_retire(w->slot, MU_ESHUTDOWN, "stopped with the pool");
+    }
+    if (reason->cls != MU_REASON_SHUTDOWN || !w->channel) {
+        mu__port_kill(w->port);
+        return;
+    }
+    mu__port_stop_options stop = {
+        .graces = mu__graces_of(w->pool->options.shutdown_grace_ms),
+        /* A caller who is still in an exchange owns the pipes: nobody writes or closes them. */
+        .ask = ours ? ask_to_leave : NULL,
+        .close = ours ? close_requests : NULL,
+        .ctx = w,
+    };
+    (void)mu__port_stop(w->port, &stop);
+}
+
+static void worker_free(void *state)
+{
+    worker *w = state;
+    mu__slot *slot = w->slot;
+    stop_clock(w);
+    if (!w->retired)
+        (void)mu__slot_retire(slot, MU_ECRASHED, "its actor was killed");
+    if (w->watch.index)
+        unwatch_answers(w);
+    mu__port_free(&w->port);
+    mu__channel_unref(w->channel);
+    free(w);
+    mu__slot_stopped(slot);
+}
+
+const mu_gen_server mu__worker_server = {
+    .init = worker_init,
+    .handle_call = worker_call,
+    .handle_info = worker_info,
+    .handle_continue = worker_continue,
+    .terminate = worker_terminate,
+    .free_state = worker_free,
+};
+
+mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    static const mu_restart restarts[] = {
+        [MU_POOL_PERMANENT] = MU_PERMANENT,
+        [MU_POOL_TRANSIENT] = MU_TRANSIENT,
+        [MU_POOL_TEMPORARY] = MU_TEMPORARY,
+    };
+    mu_gen_server_options options = MU_GEN_SERVER_OPTIONS_INIT;
+    options.trap_exit = true;
+    options.label = slot->info.id;
+    mu_child_spec spec = MU_CHILD_SPEC_INIT;
+    spec.server = &mu__worker_server;
+    spec.server_options = &slot->server_options;
+    slot->server_options = options;
+    spec.arg = slot;
+    spec.restart = restarts[slot->pool->options.restart];
+    /* The ladder keeps its own time; this is for the case that it fails to. */
+    spec.shutdown_ms = slot->pool->options.shutdown_grace_ms + 3000;
+    return mu_dynamic_supervisor_start_child(slot->pool->worker_supervisor, &spec, ret_pid,
+                                             ret_reason);
+}

@@ -1,0 +1,102 @@
+/*
+ * pool_rig: a system and a pool of real workers for one test
+ *
+ *     pool_rig rig;
+ *     rig_start(&rig, 2);
+ *     mu_check_ok(rig_run(&rig, "ping"));
+ *     rig_stop(&rig);
+ *
+ * The workers are the bundled general worker under /usr/bin/python3, which has msgpack.
+ */
+#ifndef MU_TEST_POOL_RIG_H
+#define MU_TEST_POOL_RIG_H
+
+#include <stdlib.h>
+
+#include <muster/muster.h>
+
+#include "support/mu_test.h"
+
+typedef struct pool_rig {
+    mu_system *system;
+    mu_pool *pool;
+    mu_pool_options options;
+    mu_error error;
+} pool_rig;
+
+/* Room for interpreters that share two processors with a sanitizer. */
+#define RIG_STARTUP_MS (20000 * MU_TEST_SCALE)
+
+static inline void rig_prepare(pool_rig *rig, int size)
+{
+    *rig = (pool_rig){.options = MU_POOL_OPTIONS_INIT, .error = MU_ERROR_INIT};
+    rig->options.size = size;
+    rig->options.python_path = "/usr/bin/python3";
+    rig->options.startup_timeout_ms = RIG_STARTUP_MS;
+    mu_err err = mu_system_start(NULL, &rig->system, &rig->error);
+    mu_check_msg(err == MU_OK, "%s: %s", mu_err_name(err), rig->error.message);
+}
+
+static inline mu_err rig_open(pool_rig *rig)
+{
+    return mu_pool_start(rig->system, &rig->options, &rig->pool, &rig->error);
+}
+
+static inline void rig_start(pool_rig *rig, int size)
+{
+    rig_prepare(rig, size);
+    mu_err err = rig_open(rig);
+    mu_check_msg(err == MU_OK, "%s: %s\n%s", mu_err_name(err), rig->error.message,
+                 rig->error.detail ? rig->error.detail : "");
+}
+
+static inline void rig_stop(pool_rig *rig)
+{
+    mu_pool_free(&rig->pool);
+    mu_check_eq(mu_system_stop(&rig->system), 0u);
+    mu_error_clear(&rig->error);
+}
+
+/* One request; its error, if any, stays in rig->error until the next. */
+static inline mu_err rig_ask(pool_rig *rig, const char *command, const mu_value *args,
+                             const mu_execute_options *options, mu_value *ret_result)
+{
+    mu_error_clear(&rig->error);
+    return mu_pool_execute(rig->pool, command, args, options, ret_result, &rig->error);
+}
+
+static inline mu_err rig_run(pool_rig *rig, const char *command)
+{
+    return rig_ask(rig, command, NULL, NULL, NULL);
+}
+
+static inline mu_worker_info rig_worker(pool_rig *rig, int index)
+{
+    mu_worker_info *workers, info;
+    size_t count;
+    mu_check_ok(mu_pool_workers(rig->pool, &workers, &count));
+    mu_check_lt((size_t)index, count);
+    info = workers[index];
+    free(workers);
+    return info;
+}
+
+static inline int rig_available(pool_rig *rig)
+{
+    mu_pool_stats stats;
+    mu_pool_stats_get(rig->pool, &stats);
+    return stats.available;
+}
+
+/* The counters add up, and nothing is under way. */
+static inline void rig_check_books(pool_rig *rig)
+{
+    mu_pool_stats s;
+    mu_pool_stats_get(rig->pool, &s);
+    mu_check_eq(s.requests, s.succeeded + s.errors + (uint64_t)s.in_flight + (uint64_t)s.queued);
+    mu_check_eq(s.errors, s.worker_errors + s.queue_full + s.queue_timeouts + s.exec_timeouts +
+                              s.cancelled + s.crashed + s.protocol_errors + s.shut_down +
+                              s.refused);
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* The pool with real workers: start, requests, outcomes, queue, stop. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "pool/pool_rig.h"
+
+MU_TEST(pool, starts_all_workers_and_answers)
+{
+    pool_rig rig;
+    rig_start(&rig, 4);
+    mu_check_eq(rig_available(&rig), 4);
+    mu_value args = MU_VALUE_INIT, result = MU_VALUE_INIT;
+    mu_check_ok(mu_value_pack(&args, NULL, "{s:s}", "expression", "6 * 7"));
+    mu_check_ok(rig_ask(&rig, "calculate", &args, NULL, &result));
+    mu_check_eq(mu_value_int(&result, "", 0), 42);
+    mu_value_clear(&args);
+    mu_value_clear(&result);
+    for (int i = 0; i < 4; i++) {
+        mu_worker_info w = rig_worker(&rig, i);
+        mu_check_gt(w.os_pid, 0);
+        mu_check_eq(w.generation, 1u);
+        mu_check(w.timeline.spawn > 0 && w.timeline.interpreter > 0 && w.timeline.imports > 0);
+        mu_check_ge(w.timeline.total, w.timeline.spawn + w.timeline.interpreter);
+    }
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+MU_TEST(pool, each_outcome_has_its_error)
+{
+    pool_rig rig;
+    rig_start(&rig, 1);
+    mu_check_err(rig_run(&rig, "raise"), MU_EWORKER);
+    mu_check_str(rig.error.type, "ValueError");
+    mu_check_contains(rig.error.detail, "Traceback");
+    mu_check_err(rig_run(&rig, "nosuch"), MU_EWORKER);
+    mu_check_str(rig.error.type, "UnknownCommand");
+    mu_check_err(rig_run(&rig, ""), MU_EINVAL);
+    mu_check_err(rig_run(&rig, "crash"), MU_ECRASHED);
+    mu_check_contains(rig.error.message, "worker_1");
+    mu_check_gt(rig.error.os_pid, 0);
+    mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
+    o.execution_timeout_ms = 50;
+    o.queue_timeout_ms = RIG_STARTUP_MS;
+    mu_check_err(rig_ask(&rig, "hang", NULL, &o, NULL), MU_EEXEC_TIMEOUT);
+    mu_check_ok(rig_ask(
+        &rig, "ping", NULL,
+        &(mu_execute_options){.struct_size = sizeof o, .queue_timeout_ms = RIG_STARTUP_MS}, NULL));
+    mu_pool_stats s;
+    mu_pool_stats_get(rig.pool, &s);
+    mu_check_eq(s.worker_errors, 2u);
+    mu_check_eq(s.crashed, 1u);
+    mu_check_eq(s.exec_timeouts, 1u);
+    mu_check_eq(s.restarts, 2u);
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+typedef struct asker {
+    pthread_t thread;
+    pool_rig *rig;
+    const char *command;
+    mu_execute_options options;
+    _Atomic bool done;
+    mu_err err;
+} asker;
+
+static void *ask_main(void *arg)
+{
+    asker *a = arg;
+    mu_error error = MU_ERROR_INIT;
+    a->err = mu_pool_execute(a->rig->pool, a->command, NULL, &a->options, NULL, &error);
+    mu_error_clear(&error);
+    atomic_store(&a->done, true);
+    return NULL;
+}
+
+static void ask_in_thread(asker *a, pool_rig *rig, const char *command)
+{
+    *a = (asker){.rig = rig, .command = command, .options = MU_EXECUTE_OPTIONS_INIT};
+    mu_check_eq(pthread_create(&a->thread, NULL, ask_main, a), 0);
+}
+
+static mu_err answer_of(asker *a)
+{
+    pthread_join(a->thread, NULL);
+    return a->err;
+}
+
+static mu_pool_stats stats_of(pool_rig *rig)
+{
+    mu_pool_stats s;
+    mu_pool_stats_get(rig->pool, &s);
+    return s;
+}
+
+MU_TEST(pool, a_full_queue_answers_at_once_and_a_waiting_request_times_out)
+{
+    pool_rig rig;
+    rig_prepare(&rig, 1);
+    rig.options.max_queue_size = 1;
+    mu_check_ok(rig_open(&rig));
+    asker hang, waiting;
+    ask_in_thread(&hang, &rig, "hang");
+    mu_wait_until(stats_of(&rig).busy == 1, 5000);
+    ask_in_thread(&waiting, &rig, "ping");
+    mu_wait_until(stats_of(&rig).queued == 1, 5000);
+    mu_check_err(rig_run(&rig, "ping"), MU_EQUEUE_FULL);
+    mu_check_contains(rig.error.message, "max_queue_size");
+    mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
+    o.queue_timeout_ms = -1;
+    mu_check_err(rig_ask(&rig, "ping", NULL, &o, NULL), MU_EQUEUE_TIMEOUT);
+    mu_pool_stop(rig.pool);
+    mu_check_err(answer_of(&waiting), MU_ESHUTDOWN);
+    mu_check_err(answer_of(&hang), MU_ESHUTDOWN);
+    mu_check_err(rig_run(&rig, "ping"), MU_ESHUTDOWN);
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+/* 1: it succeeded; otherwise the negated error. */
+static void note_outcome(void *ctx, const mu_outcome *o)
+{
+    atomic_store((_Atomic int *)ctx, o->err == MU_OK ? 1 : -(int)o->err);
+}
+
+MU_TEST(pool, an_idempotent_request_survives_the_death_of_its_worker)
+{
+    pool_rig rig;
+    rig_start(&rig, 2);
+    mu_value args = MU_VALUE_INIT;
+    mu_check_ok(mu_value_pack(&args, NULL, "{s:f}", "seconds", 0.2));
+    mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
+    o.idempotent = true;
+    mu_job job;
+    static _Atomic int outcome;
+    mu_check_ok(mu_pool_submit(rig.pool, "sleep", &args, &o, note_outcome, (void *)&outcome, &job));
+    mu_wait_until(stats_of(&rig).busy == 1, 5000);
+    for (int i = 0; i < 2; i++) {
+        mu_worker_info w = rig_worker(&rig, i);
+        if (w.state == MU_WORKER_BUSY)
+            mu_check_eq(kill(w.os_pid, SIGKILL), 0);
+    }
+    mu_wait_until(atomic_load(&outcome) != 0, 10000);
+    mu_check_eq(atomic_load(&outcome), 1);
+    mu_check_eq(stats_of(&rig).retries, 1u);
+    mu_value_clear(&args);
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}

@@ -1,0 +1,339 @@
+/*
+ * The exchange on a channel, against a scripted peer in this process: P8 (late replies), T2
+ * (deadline against answer), and what a death leaves behind. Ids: the fault catalogue's.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "port/channel.h"
+#include "support/mu_test.h"
+
+typedef struct rig {
+    mu__channel *channel;
+    int peer_in, peer_out;
+    _Atomic int strays;
+} rig;
+
+static void ignore(void *ctx, const mu__message *message)
+{
+    (void)ctx;
+    (void)message;
+}
+static void count_stray(void *ctx)
+{
+    atomic_fetch_add(&((rig *)ctx)->strays, 1);
+}
+
+static void set_up(rig *r)
+{
+    int request[2], response[2];
+    mu_check_eq(pipe2(request, O_CLOEXEC | O_NONBLOCK), 0);
+    mu_check_eq(pipe2(response, O_CLOEXEC | O_NONBLOCK), 0);
+    atomic_store(&r->strays, 0);
+    mu__channel_ops ops = {ignore, count_stray, r};
+    r->peer_in = dup(request[0]);
+    r->peer_out = response[1];
+    mu__port_pipes pipes = {request[1], request[0], response[0]};
+    mu_check_ok(mu__channel_new(&mu__sys_real, &pipes, 1 << 20, &ops, &r->channel));
+}
+
+static void tear_down(rig *r)
+{
+    mu__channel_unref(r->channel);
+    close(r->peer_in);
+    close(r->peer_out);
+}
+
+/* Reads one request and returns its id; the peer's pipe is non-blocking. */
+static uint64_t peer_read(rig *r, mu__frame_reader *reader)
+{
+    for (;;) {
+        mu__frame frame;
+        mu_check_ok(mu__frame_reader_next(reader, &frame, NULL));
+        if (frame.size > 0) {
+            mu__message m;
+            mu_check_ok(mu__message_read(&mu__sys_real, frame, &m, NULL));
+            if (m.kind == MU__MESSAGE_REQUEST)
+                return m.id;
+            continue;
+        }
+        void *room;
+        size_t size;
+        mu_check_ok(mu__frame_reader_room(reader, &room, &size));
+        ssize_t n = -1;
+        mu_wait_until((n = read(r->peer_in, room, size)) > 0, 5000);
+        mu__frame_reader_filled(reader, (size_t)n);
+    }
+}
+
+static void peer_answer(rig *r, uint64_t id)
+{
+    mu__buffer out;
+    mu_value result = MU_VALUE_INIT;
+    mu__buffer_init(&out, &mu__sys_real, 4096);
+    mu_check_ok(mu_value_pack(&result, NULL, "U", id));
+    mu_check_ok(mu__message_response(&out, 4096, id, NULL, &result));
+    mu_check_eq(write(r->peer_out, mu__buffer_data(&out), mu__buffer_size(&out)),
+                (ssize_t)mu__buffer_size(&out));
+    mu_value_clear(&result);
+    mu__buffer_deinit(&out);
+}
+
+static mu__exchange ask(rig *r, uint64_t id, mu__reply *reply)
+{
+    mu__request request = MU__REQUEST_INIT;
+    request.id = id;
+    request.command = "echo";
+    return mu__channel_exchange(r->channel, &request, reply);
+}
+
+static void forget(mu__reply *reply)
+{
+    mu_value_clear(&reply->result);
+    mu_error_clear(&reply->error);
+}
+
+/* ---- P8, T2
+ * -------------------------------------------------------------------------------------- */
+
+typedef struct echo {
+    rig *rig;
+    _Atomic bool stop;
+    unsigned delay; /* busy loops before the answer, so that it meets the deadline */
+} echo;
+
+static void *echo_peer(void *arg)
+{
+    echo *e = arg;
+    mu__frame_reader reader;
+    mu__frame_reader_init(&reader, &mu__sys_real, 1 << 20);
+    for (;;) {
+        uint64_t id = peer_read(e->rig, &reader);
+        if (id == INT64_MAX)
+            break;
+        for (volatile unsigned i = 0; i < (unsigned)(id * 2654435761u) % 512; i++)
+            ;
+        peer_answer(e->rig, id);
+    }
+    mu__frame_reader_deinit(&reader);
+    return NULL;
+}
+
+static void *ring_now(void *arg)
+{
+    echo *e = arg;
+    for (uint64_t id = 1; !atomic_load(&e->stop); id++)
+        mu__channel_overdue(e->rig->channel, e->rig->channel ? id % 100000 + 1 : 0);
+    return NULL;
+}
+
+MU_TEST(channel, P8_T2_every_request_gets_its_own_answer_or_none_and_late_ones_are_dropped)
+{
+    rig r;
+    set_up(&r);
+    echo e = {.rig = &r};
+    pthread_t peer, ringer;
+    mu_check_eq(pthread_create(&peer, NULL, echo_peer, &e), 0);
+    mu_check_eq(pthread_create(&ringer, NULL, ring_now, &e), 0);
+    int overdue = 0;
+    const uint64_t rounds = MU_TEST_SANITIZED ? 20000 : 100000;
+    for (uint64_t id = 1; id <= rounds; id++) {
+        mu__reply reply;
+        mu__exchange outcome = ask(&r, id, &reply);
+        if (outcome == MU__EXCHANGE_REPLY) {
+            mu_check_ok(reply.err);
+            mu_check_eq(mu_value_uint(&reply.result, "", 0), id);
+        } else {
+            mu_check_eq(outcome, MU__EXCHANGE_OVERDUE);
+            overdue++;
+        }
+        forget(&reply);
+    }
+    atomic_store(&e.stop, true);
+    pthread_join(ringer, NULL);
+    /* What was overdue has been answered late, or is about to be: all of it is dropped. */
+    mu__channel_overdue(r.channel, 0);
+    mu__reply last;
+    mu_check_eq(ask(&r, INT64_MAX - 1, &last), MU__EXCHANGE_REPLY);
+    mu_check_eq(mu_value_uint(&last.result, "", 0), (uint64_t)INT64_MAX - 1);
+    forget(&last);
+    mu_check_eq(atomic_load(&r.strays), overdue);
+    mu__buffer out;
+    mu__request request = MU__REQUEST_INIT;
+    request.id = INT64_MAX;
+    request.command = "stop";
+    mu__buffer_init(&out, &mu__sys_real, 4096);
+    mu_check_ok(mu__message_request(&out, 4096, &request));
+    mu_check_ok(mu__channel_send(r.channel, &out));
+    mu__buffer_deinit(&out);
+    pthread_join(peer, NULL);
+    tear_down(&r);
+}
+
+/* ---- death
+ * ------------------------------------------------------------------------------------------ */
+
+static const mu__port_end killed = {.exit = {.kind = MU__EXIT_SIGNAL, .status = 9, .os_pid = 1}};
+
+MU_TEST(channel, an_answer_given_before_the_death_counts)
+{
+    rig r;
+    set_up(&r);
+    peer_answer(&r, 7);
+    mu__channel_bury(r.channel, &killed);
+    mu__reply reply;
+    mu_check_eq(ask(&r, 7, &reply), MU__EXCHANGE_REPLY);
+    mu_check_eq(mu_value_uint(&reply.result, "", 0), 7u);
+    forget(&reply);
+    tear_down(&r);
+}
+
+MU_TEST(channel, a_request_that_the_dead_had_not_read_is_known_to_be_unread)
+{
+    rig r;
+    set_up(&r);
+    mu__channel_bury(r.channel, &killed);
+    mu__reply reply;
+    mu_check_eq(ask(&r, 8, &reply), MU__EXCHANGE_DEAD);
+    mu_check(reply.unread);
+    mu_check_eq(reply.err, MU_ECRASHED);
+    mu_check_eq(mu__channel_end(r.channel)->exit.status, 9);
+    forget(&reply);
+    tear_down(&r);
+}
+
+static void *read_and_bury(void *arg)
+{
+    rig *r = arg;
+    mu__frame_reader reader;
+    mu__frame_reader_init(&reader, &mu__sys_real, 1 << 20);
+    (void)peer_read(r, &reader);
+    mu__frame_reader_deinit(&reader);
+    mu__channel_bury(r->channel, &killed);
+    return NULL;
+}
+
+MU_TEST(channel, a_request_that_the_dead_had_read_may_have_been_executed)
+{
+    rig r;
+    set_up(&r);
+    pthread_t peer;
+    mu_check_eq(pthread_create(&peer, NULL, read_and_bury, &r), 0);
+    mu__reply reply;
+    mu_check_eq(ask(&r, 9, &reply), MU__EXCHANGE_DEAD);
+    mu_check(!reply.unread);
+    forget(&reply);
+    pthread_join(peer, NULL);
+    tear_down(&r);
+}
+
+MU_TEST(channel, H6_writing_to_a_dead_worker_raises_no_signal)
+{
+    rig r;
+    set_up(&r);
+    close(r.peer_in);
+    r.peer_in = -1;
+    mu__channel_bury(r.channel, &killed);
+    mu__reply reply;
+    mu_check_eq(ask(&r, 10, &reply), MU__EXCHANGE_DEAD);
+    forget(&reply);
+    tear_down(&r);
+}
+
+/* ---- bytes
+ * --------------------------------------------------------------------------------------------- */
+
+static void *drip(void *arg)
+{
+    rig *r = arg;
+    mu__frame_reader reader;
+    mu__frame_reader_init(&reader, &mu__sys_real, 1 << 20);
+    uint64_t id = peer_read(r, &reader);
+    mu__frame_reader_deinit(&reader);
+    mu__buffer out;
+    mu__buffer_init(&out, &mu__sys_real, 4096);
+    mu_check_ok(mu__message_response(&out, 4096, id, NULL, NULL));
+    for (size_t i = 0; i < mu__buffer_size(&out); i++)
+        mu_check_eq(write(r->peer_out, mu__buffer_data(&out) + i, 1), 1);
+    mu__buffer_deinit(&out);
+    return NULL;
+}
+
+MU_TEST(channel, P1_an_answer_may_come_one_byte_at_a_time)
+{
+    rig r;
+    set_up(&r);
+    pthread_t peer;
+    mu_check_eq(pthread_create(&peer, NULL, drip, &r), 0);
+    mu__reply reply;
+    mu_check_eq(ask(&r, 11, &reply), MU__EXCHANGE_REPLY);
+    mu_check_ok(reply.err);
+    forget(&reply);
+    pthread_join(peer, NULL);
+    tear_down(&r);
+}
+
+MU_TEST(channel, P2_a_lying_header_is_a_protocol_error)
+{
+    static const unsigned char lies[][4] = {
+        {0, 0, 0, 0}, {0x7f, 0xff, 0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}, {0, 0x10, 0, 1}};
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        rig r;
+        set_up(&r);
+        mu_check_eq(write(r.peer_out, lies[i], 4), 4);
+        mu__reply reply;
+        mu_check_eq(ask(&r, 12, &reply), MU__EXCHANGE_PROTOCOL);
+        mu_check_eq(reply.err, MU_EPROTOCOL);
+        mu_check(reply.error.message[0] != '\0');
+        forget(&reply);
+        tear_down(&r);
+    }
+}
+
+MU_TEST(channel, P2_a_request_above_the_limit_is_refused_before_a_byte_is_sent)
+{
+    rig r;
+    set_up(&r);
+    size_t size = 2 << 20;
+    char *big = calloc(1, size);
+    mu_value args = MU_VALUE_INIT;
+    mu_check_ok(mu_value_pack(&args, NULL, "y#", big, size));
+    mu__request request = MU__REQUEST_INIT;
+    request.id = 13;
+    request.command = "echo";
+    request.args = &args;
+    mu__reply reply;
+    mu_check_eq(mu__channel_exchange(r.channel, &request, &reply), MU__EXCHANGE_REFUSED);
+    mu_check_eq(reply.err, MU_ETOOBIG);
+    mu_check(!reply.torn);
+    mu_check_eq(mu__channel_unread(r.channel), 0u);
+    forget(&reply);
+    mu_value_clear(&args);
+    free(big);
+    tear_down(&r);
+}
+
+/* The peer reads nothing: the request does not fit into the pipe and the deadline comes. */
+MU_TEST(channel, a_request_left_half_written_makes_the_worker_useless)
+{
+    rig r;
+    set_up(&r);
+    size_t size = 900000;
+    char *big = calloc(1, size);
+    mu_value args = MU_VALUE_INIT;
+    mu_check_ok(mu_value_pack(&args, NULL, "y#", big, size));
+    mu__request request = MU__REQUEST_INIT;
+    request.id = 14;
+    request.command = "echo";
+    request.args = &args;
+    mu__reply reply;
+    mu__channel_overdue(r.channel, 14);
+    mu_check_eq(mu__channel_exchange(r.channel, &request, &reply), MU__EXCHANGE_OVERDUE);
+    mu_check(reply.torn);
+    forget(&reply);
+    mu_value_clear(&args);
+    free(big);
+    tear_down(&r);
+}
