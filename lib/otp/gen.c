@@ -138,8 +138,7 @@ static bool is_exit_of(const mu_message *message, void *arg)
            mu_pid_equal(((const mu_exit_notice *)message->data)->from, *pid);
 }
 
-/* Takes back what a failed start may have left in the starter's mailbox. */
-static void forget_link(mu_pid pid)
+void mu__forget_link(mu_pid pid)
 {
     (void)mu_unlink(pid);
     mu_message notice;
@@ -163,14 +162,14 @@ static mu_err await(mu__call *call, const mu__gen_options *options, mu__gen *gen
         *ret_reason = mu_reason_error(MU_ETIMEOUT, "init took longer than %lld ms",
                                       (long long)options->timeout_ms);
         if (options->link)
-            forget_link(pid); /* first: the kill must not come back */
+            mu__forget_link(pid); /* first: the kill must not come back */
         reason = mu_reason_kill();
         (void)mu_exit_signal(pid, &reason);
         (void)mu__call_wait(call, MU_NEVER, NULL, &reason); /* its name is free after that */
         return err;
     }
     if (options->link)
-        forget_link(pid);
+        mu__forget_link(pid);
     mu_err outcome = (mu_err)atomic_load(&gen->outcome);
     if (outcome != MU_OK)
         *ret_reason = gen->reason;

@@ -65,4 +65,7 @@ void mu__gen_ack(mu__gen *gen);
 /* Records why it is not; the body has to return at once. `reason` may be NULL for IGNORE. */
 void mu__gen_fail(mu__gen *gen, mu__gen_failure failure, const mu_reason *reason);
 
+/* Unlinks the calling actor from `pid` and takes an exit notice back that has come already. */
+void mu__forget_link(mu_pid pid);
+
 #endif

@@ -72,6 +72,17 @@ const char *mu__pid_text(mu_pid pid, char buffer[MU__PID_TEXT])
     return buffer;
 }
 
+void mu__report_crash(const char *kind, const mu_reason *reason)
+{
+    if (mu_reason_is_quiet(reason))
+        return;
+    mu_pid self = mu_self();
+    char actor[MU__PID_TEXT], text[MU_REASON_TEXT_SIZE + 80];
+    MU__EMIT(mu__hook(self.system), "actor.crash", MU__M({"code", reason->code}),
+             MU__D({"actor", mu__pid_text(self, actor)}, {"kind", kind},
+                   {"reason", mu_reason_format(reason, text, sizeof text)}));
+}
+
 /* NULL if all is well, else what is not. */
 static const char *fault_of(mu_system *system, const mu_gen_server *callbacks,
                             const mu_gen_server_options *options)
@@ -336,17 +347,6 @@ static void run_terminate(void *arg)
     s->callbacks->terminate(s->state, &reason);
 }
 
-static void report_crash(const server *s)
-{
-    if (mu_reason_is_quiet(&s->reason))
-        return;
-    mu_pid self = mu_self();
-    char actor[MU__PID_TEXT], reason[MU_REASON_TEXT_SIZE + 80];
-    MU__EMIT(mu__hook(self.system), "actor.crash", MU__M({"code", s->reason.code}),
-             MU__D({"actor", mu__pid_text(self, actor)}, {"kind", s->debug.ops->kind},
-                   {"reason", mu_reason_format(&s->reason, reason, sizeof reason)}));
-}
-
 /* The orderly end: terminate, then the owed reply, then the report. */
 static void terminate(server *s)
 {
@@ -361,7 +361,7 @@ static void terminate(server *s)
         s->has_last_reply = false;
         (void)mu_reply_to(s->last_from, s->last_reply);
     }
-    report_crash(s);
+    mu__report_crash(s->debug.ops->kind, &s->reason);
     (void)mu_set_exit_reason(&s->reason);
 }
 

@@ -19,6 +19,9 @@ mu_err mu__server_start(mu_system *system, const char *kind, const mu_gen_server
  */
 bool mu__parent_waits(mu_pid pid);
 
+/* Emits "actor.crash" for the calling actor, unless the reason is quiet. */
+void mu__report_crash(const char *kind, const mu_reason *reason);
+
 /* "<slot.generation>", for events and for people. */
 enum { MU__PID_TEXT = 32 };
 const char *mu__pid_text(mu_pid pid, char buffer[MU__PID_TEXT]);

@@ -355,7 +355,7 @@ static mu_reason outlive_parent(mu_system *system, family *f)
 
 static void parents_exit(mu_system *system)
 {
-    family trapping = {.trap = true}, plain = {0};
+    static family trapping = {.trap = true}, plain = {0};
     (void)outlive_parent(system, &trapping);
     mu_check_diary(&trapping.plan.diary, "terminate(exit 5: parent)");
     (void)outlive_parent(system, &plain);

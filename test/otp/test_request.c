@@ -82,8 +82,8 @@ typedef struct kept_from {
 static mu_next keep_from(void *arg, mu_message *request, mu_from from)
 {
     kept_from *kept = arg;
-    if (request->tag == GET)
-        return mu_reply(mu_message_tag(GET));
+    if (request->tag != LATER)
+        return mu_noreply();
     kept->from = from;
     atomic_store(&kept->there, true);
     return mu_noreply();
