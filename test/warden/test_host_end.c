@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/mu_test.h"
@@ -72,6 +73,27 @@ MU_TEST(host_end, h1_leaves_nothing_behind_wherever_the_host_is_killed, .timeout
         check_nothing_is_left(run_id);
         mu_check_eq(waitpid(host, NULL, 0), host);
         close(pipe_end);
+    }
+}
+
+MU_TEST(host_end, h1_leaves_nothing_behind_when_the_host_is_killed_while_it_starts, .timeout = 200)
+{
+    int64_t rounds = mu_test_size(40, 1000);
+    srand(2);
+    for (int64_t i = 0; i < rounds; i++) {
+        pid_t host = fork();
+        if (host == 0) {
+            peer p;
+            peer_start(&p);
+            for (;;)
+                (void)peer_sh(&p, "trap '' TERM; sleep 1000; :");
+        }
+        /* The launch takes two milliseconds or so. */
+        struct timespec moment = {.tv_nsec = rand() % (4000000 * MU_TEST_SCALE)};
+        nanosleep(&moment, NULL);
+        mu_check_eq(kill(host, SIGKILL), 0);
+        mu_check_eq(waitpid(host, NULL, 0), host);
+        mu_wait_until(processes_of_host(host) == 0, 1000);
     }
 }
 

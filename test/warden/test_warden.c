@@ -362,9 +362,15 @@ MU_TEST(warden, kills_the_rest_of_the_group_when_its_leader_dies)
 {
     peer p;
     mu__wp_spawned child;
+    char value[MU__WP_RUN_ID_MAX];
     peer_start(&p);
-    int inner = spawn_with_offspring(&p, "sleep 1000 & echo $! >&3; exit 5", &child);
-    mu_check_eq(peer_wait_exit(&p, &child).status, 5);
+    /* env -i: without a mark, so that only its group gives it away. */
+    int inner = spawn_with_offspring(
+        &p, "env -i sleep 1000 & echo $! >&3; exec 3>&-; exec sleep 1000", &child);
+    mu_wait_until(mu__proc_environ(inner, MU__ENV_RUN_ID, value, sizeof value) == MU_ENOTFOUND,
+                  2000);
+    mu_check_eq(peer_signal(&p, &child, SIGKILL, MU__SCOPE_LEADER), 0);
+    mu_check_eq(peer_wait_exit(&p, &child).status, SIGKILL);
     mu_wait_until(!process_exists(inner), 1000);
     peer_stop(&p);
 }

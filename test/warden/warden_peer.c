@@ -220,6 +220,7 @@ void peer_drop(peer *p)
 
 struct search {
     const char *run_id;
+    size_t size; /* of what is compared */
     int count;
 };
 
@@ -229,15 +230,24 @@ static bool search_one(pid_t pid, void *arg)
     char value[MU__WP_RUN_ID_MAX];
     mu__proc_stat st;
     if (mu__proc_environ(pid, MU__ENV_RUN_ID, value, sizeof value) == MU_OK &&
-        strcmp(value, search->run_id) == 0 && mu__proc_read_stat(pid, &st) == MU_OK &&
-        st.state != 'Z' && st.state != 'X')
+        strncmp(value, search->run_id, search->size) == 0 &&
+        mu__proc_read_stat(pid, &st) == MU_OK && st.state != 'Z' && st.state != 'X')
         search->count++;
     return true;
 }
 
 int processes_of_run(const char *run_id)
 {
-    struct search search = {run_id, 0};
+    struct search search = {run_id, strlen(run_id) + 1, 0};
+    mu_check_ok(mu__proc_each(search_one, &search));
+    return search.count;
+}
+
+int processes_of_host(int host_pid)
+{
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "%d-", host_pid);
+    struct search search = {prefix, strlen(prefix), 0};
     mu_check_ok(mu__proc_each(search_one, &search));
     return search.count;
 }
