@@ -1,0 +1,5 @@
+"""A worker that loads nothing but the SDK: what its start costs is the interpreter's."""
+
+from muster_worker import Worker
+
+Worker("bare").run()

@@ -1,0 +1,7 @@
+"""A worker that imports numpy: processor time, and files by the hundred."""
+
+import numpy
+from muster_worker import Worker
+
+assert numpy.ones(2).sum() == 2
+Worker("numpy").run()
