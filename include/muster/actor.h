@@ -237,6 +237,17 @@ mu_err mu_unregister(mu_system *system, const char *name);
 /* The holder, or MU_PID_NONE. */
 mu_pid mu_whereis(mu_system *system, const char *name);
 
+/* ---- figures and references -------------------------------------------------------------- */
+
+/* Killed actors whose thread has not returned yet. */
+size_t mu_system_abandoned_threads(const mu_system *system);
+
+/* Living actors. */
+size_t mu_system_actors(const mu_system *system);
+
+/* A fresh reference, never used before in this system. */
+mu_ref mu_make_ref(mu_system *system);
+
 MU_END_DECLS
 
 #endif

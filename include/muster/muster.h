@@ -19,6 +19,7 @@
 #include <muster/supervisor.h>
 #include <muster/sys.h>
 #include <muster/system.h>
+#include <muster/system_options.h>
 #include <muster/task.h>
 #include <muster/timer.h>
 #include <muster/value.h>

@@ -18,31 +18,10 @@
 
 #include <muster/actor.h>
 #include <muster/error.h>
-#include <muster/event.h>
+#include <muster/system_options.h>
 #include <muster/decls.h>
 
 MU_BEGIN_DECLS
-
-struct mu_sys;
-struct mu_clock;
-
-typedef struct mu_system_options {
-    size_t size;                  /* sizeof(mu_system_options) */
-    const char *name;             /* shown in the tree and to the warden; NULL: "muster" */
-    size_t actor_stack_size;      /* bytes; 0: 256 KiB */
-    uint32_t max_actors;          /* 0: 1,048,576 */
-    bool no_children;             /* true: only actors; no warden is started, no pool can be */
-    const char *warden_path;      /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
-    int64_t stop_timeout_ms;      /* for threads that do not return on stop; 0: 5,000 */
-    mu_event_hook event_hook;     /* {NULL, NULL}: nobody listens */
-    const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
-    const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
-} mu_system_options;
-
-#define MU_SYSTEM_OPTIONS_INIT                                                                     \
-    {                                                                                              \
-        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, NULL            \
-    }
 
 /*
  * Starts a system; `options` and `ret_error` may be NULL. Blocks until the root supervisor and the
@@ -58,15 +37,6 @@ mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
  * reach stays. Returns the number of abandoned threads (0: clean). NULL is allowed.
  */
 size_t mu_system_stop(mu_system **take_system);
-
-/* Killed actors whose thread has not returned yet. */
-size_t mu_system_abandoned_threads(const mu_system *system);
-
-/* Living actors. */
-size_t mu_system_actors(const mu_system *system);
-
-/* A fresh reference, never used before in this system. */
-mu_ref mu_make_ref(mu_system *system);
 
 /* What all processes of the system carry in their environment as MUSTER_RUN_ID; "" without any. */
 const char *mu_system_run_id(const mu_system *system);

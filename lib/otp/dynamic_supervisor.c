@@ -28,8 +28,7 @@ typedef struct dynamic {
     uint64_t last_retry;
 } dynamic;
 
-/* ---- making one
- * ------------------------------------------------------------------------------------------ */
+/* ---- making one ---- */
 
 static const char *fault_of(mu_system *system, const mu_dynamic_supervisor_options *options)
 {
@@ -99,8 +98,7 @@ static mu_err dynamic_new(mu_system *system, const mu_dynamic_supervisor_options
     return MU_OK;
 }
 
-/* ---- stop of all
- * ------------------------------------------------------------------------------------------- */
+/* ---- stop of all ---- */
 
 typedef struct farewell {
     mu__child *child;
@@ -328,8 +326,7 @@ static void dynamic_format(const void *state, char *buffer, size_t size)
     (void)snprintf(buffer, size, "%zu children", mu__table_count(&d->children));
 }
 
-/* ---- the public side
- * --------------------------------------------------------------------------------------------- */
+/* ---- the public side ---- */
 
 static const mu_gen_server callbacks = {
     .init = dynamic_init,

@@ -19,8 +19,7 @@ typedef struct notice notice;
 static void remove_locked(mu_registry *r, mu__reg_entry *entry, notice **notices)
     MU_REQUIRES(&r->lock);
 
-/* ---- notices for listeners, made under the lock and sent after it
- * ----------------------------------------- */
+/* ---- notices for listeners, made under the lock and sent after it ---- */
 
 struct notice {
     struct notice *next;
@@ -72,8 +71,7 @@ static void send_notices(mu_registry *r, notice *newest)
     }
 }
 
-/* ---- start and stop
- * --------------------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static void unref(mu_registry *r)
 {
@@ -165,8 +163,7 @@ void mu_registry_stop(mu_registry **take_registry)
     unref(r);
 }
 
-/* ---- holders and their entries
- * ------------------------------------------------------------------------------ */
+/* ---- holders and their entries ---- */
 
 /* Runs before anybody hears of the death; nobody else touches the holder any more. */
 static void on_death(mu__death_hook *hook, mu_pid pid)
@@ -285,8 +282,7 @@ mu_err mu__via_register(const mu_via *via, mu_pid *ret_holder)
     return mu_registry_register(via->registry, via->key, via->value, ret_holder);
 }
 
-/* ---- the caller's own: nobody else removes or changes them, so they stay while no lock is held
- * --------------- */
+/* ---- the caller's own: nobody else removes or changes them, so they stay while no lock is held ---- */
 
 typedef struct own_entry {
     mu__reg_entry *entry;

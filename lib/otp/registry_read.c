@@ -49,8 +49,7 @@ mu_pid mu_registry_whereis(mu_registry *registry, mu_key key)
     return pid;
 }
 
-/* ---- snapshots
- * --------------------------------------------------------------------------------------------- */
+/* ---- snapshots ---- */
 
 /* Which entries: of one key, of one holder, or all. */
 typedef struct scope {

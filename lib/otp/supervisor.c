@@ -38,8 +38,7 @@ typedef struct supervisor {
     mu_reason reason; /* why it stops */
 } supervisor;
 
-/* ---- making one
- * ------------------------------------------------------------------------------------------ */
+/* ---- making one ---- */
 
 static const char *fault_of(const mu_supervisor_options *options)
 {
@@ -146,8 +145,7 @@ static mu_err supervisor_new(mu_system *system, const mu_supervisor_options *opt
     return MU_OK;
 }
 
-/* ---- the list
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 /* Takes the child at `place` out and frees it. */
 static void forget(supervisor *s, size_t place)
@@ -166,8 +164,7 @@ static bool forget_if_temporary(supervisor *s, size_t place)
     return temporary;
 }
 
-/* ---- start and stop of all
- * ------------------------------------------------------------------------------------ */
+/* ---- start and stop of all ---- */
 
 static void stop_all(supervisor *s)
 {
@@ -456,8 +453,7 @@ static void supervisor_format(const void *state, char *buffer, size_t size)
     (void)snprintf(buffer, size, "%s, %zu children", names[s->strategy], s->n);
 }
 
-/* ---- the public side
- * --------------------------------------------------------------------------------------------- */
+/* ---- the public side ---- */
 
 static const mu_gen_server callbacks = {
     .init = supervisor_init,

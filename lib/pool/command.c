@@ -13,36 +13,33 @@
 
 enum { ARGS_MOST = 256, SHIM_MS = 10000 };
 
-/* ---- memory of the pool's
- * ------------------------------------------------------------------------ */
+/* ---- memory of the pool's ----------------------------------------------------------------- */
 
-/* Remembers a block for mu__command_free; frees it and returns NULL if that is not possible. */
-static void *own(mu_pool *pool, void *block)
+/* A zeroed block that lives as long as the pool. */
+static void *own(mu_pool *pool, size_t size)
 {
+    mu__owned *block = calloc(1, sizeof *block + size);
     if (!block)
         return NULL;
-    void **owned = realloc(pool->owned, (pool->n_owned + 1) * sizeof *owned);
-    if (!owned) {
-        free(block);
-        return NULL;
-    }
-    pool->owned = owned;
-    owned[pool->n_owned++] = block;
-    return block;
+    block->next = pool->owned;
+    pool->owned = block;
+    return block->bytes;
 }
 
 static char *own_string(mu_pool *pool, const char *text)
 {
-    return own(pool, strdup(text));
+    size_t size = text ? strlen(text) + 1 : 0;
+    char *copy = text ? own(pool, size) : NULL;
+    return copy ? memcpy(copy, text, size) : NULL;
 }
 
 void mu__command_free(mu_pool *pool)
 {
-    for (size_t i = 0; i < pool->n_owned; i++)
-        free(pool->owned[i]);
-    free(pool->owned);
-    pool->owned = NULL;
-    pool->n_owned = 0;
+    while (pool->owned) {
+        mu__owned *block = pool->owned;
+        pool->owned = block->next;
+        free(block);
+    }
 }
 
 /* Copies a NULL-terminated vector; *ret stays NULL if there is none. */
@@ -53,7 +50,7 @@ static mu_err own_vector(mu_pool *pool, const char *const *vector, const char *c
         return MU_OK;
     while (vector[count])
         count++;
-    const char **copy = own(pool, calloc(count + 1, sizeof *copy));
+    const char **copy = own(pool, (count + 1) * sizeof *copy);
     for (size_t i = 0; copy && i < count; i++) {
         copy[i] = own_string(pool, vector[i]);
         if (!copy[i])
@@ -63,8 +60,7 @@ static mu_err own_vector(mu_pool *pool, const char *const *vector, const char *c
     return copy ? MU_OK : MU_ENOMEM;
 }
 
-/* ---- finding programs
- * ----------------------------------------------------------------------------- */
+/* ---- finding programs --------------------------------------------------------------------- */
 
 static bool is_program(const char *path)
 {
@@ -116,8 +112,7 @@ static mu_err find_executable(mu_pool *pool, const char *name, const char *optio
     return err;
 }
 
-/* ---- the interpreter
- * --------------------------------------------------------------------------------- */
+/* ---- the interpreter ---------------------------------------------------------------------- */
 
 /* A version manager puts scripts in the interpreter's place; each start through one is slow. */
 static bool is_shim(const char *path)
@@ -231,8 +226,7 @@ static mu_err find_launcher(mu_pool *pool, char **ret, mu_error *error)
                         MU_BUILD_WORKERS_IN_TREE, MU_BUILD_WORKERS_INSTALLED);
 }
 
-/* ---- the command
- * ----------------------------------------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------------------------- */
 
 typedef struct arguments {
     char *argv[ARGS_MOST + 1];
@@ -241,6 +235,8 @@ typedef struct arguments {
 
 static mu_err add(mu_pool *pool, arguments *a, const char *text, mu_error *error)
 {
+    if (!text)
+        return MU_ENOMEM;
     if (a->count == ARGS_MOST)
         return mu_error_set(error, MU_EINVAL, "more than %d arguments for a worker", ARGS_MOST);
     a->argv[a->count] = own_string(pool, text);
@@ -293,7 +289,7 @@ static mu_err own_rlimits(mu_pool *pool, const mu_pool_options *options)
 {
     if (options->n_rlimits == 0)
         return MU_OK;
-    mu__wp_rlimit *limits = own(pool, calloc(options->n_rlimits, sizeof *limits));
+    mu__wp_rlimit *limits = own(pool, (options->n_rlimits) * sizeof *limits);
     if (!limits)
         return MU_ENOMEM;
     for (size_t i = 0; i < options->n_rlimits; i++)
@@ -313,7 +309,7 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
         err = add_all(pool, &a, options->args, error);
     if (err != MU_OK)
         return err;
-    char **argv = own(pool, calloc(a.count + 1, sizeof *argv));
+    char **argv = own(pool, (a.count + 1) * sizeof *argv);
     if (!argv)
         return MU_ENOMEM;
     memcpy(argv, a.argv, a.count * sizeof *argv);

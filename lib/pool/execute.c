@@ -12,8 +12,7 @@
 
 enum { ATTEMPTS = 3 };
 
-/* ---- the plan
- * ------------------------------------------------------------------------------------ */
+/* ---- the plan ----------------------------------------------------------------------------- */
 
 static mu_err check_options(const mu_execute_options *o, mu_error *error)
 {
@@ -69,8 +68,7 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
     return MU_OK;
 }
 
-/* ---- getting a worker
- * ------------------------------------------------------------------------------ */
+/* ---- getting a worker --------------------------------------------------------------------- */
 
 static bool is_settled(void *arg)
 {
@@ -118,8 +116,7 @@ static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_pl
     return err == MU_EKILLED ? MU_ECANCELLED : MU_EQUEUE_TIMEOUT;
 }
 
-/* ---- one attempt
- * -------------------------------------------------------------------------------------- */
+/* ---- one attempt -------------------------------------------------------------------------- */
 
 /* Says how the worker died; must run before the channel is given up. */
 static void describe_death(const mu__ticket *ticket, const mu__call_plan *plan, mu_error *error)
@@ -170,8 +167,7 @@ bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *r
     return (plan->options.idempotent || reply->unread) && now < plan->total_deadline;
 }
 
-/* ---- explaining
- * ------------------------------------------------------------------------------------------ */
+/* ---- explaining --------------------------------------------------------------------------- */
 
 void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error)
 {
@@ -212,8 +208,7 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
     }
 }
 
-/* ---- the call
- * -------------------------------------------------------------------------------------------- */
+/* ---- the call ----------------------------------------------------------------------------- */
 
 /* Attempts until there is an outcome; fills reply and result. */
 static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, mu__reply *reply,

@@ -33,8 +33,7 @@ struct mu__job {
     uint64_t tag;
 };
 
-/* ---- telling
- * ------------------------------------------------------------------------------------- */
+/* ---- telling ------------------------------------------------------------------------------ */
 
 static void job_free(mu__job *job)
 {
@@ -105,8 +104,7 @@ void mu__job_fail(mu__job *job)
     finish_job(job, job->failure, &reply);
 }
 
-/* ---- on its way
- * -------------------------------------------------------------------------------------- */
+/* ---- on its way --------------------------------------------------------------------------- */
 
 /* The manager has gone: whoever drops the message tells the outcome. */
 static void fail_unread(void *data)
@@ -178,8 +176,7 @@ static void queue_time_over(mu__alarm *alarm)
         send_to_manager(job, MU_EQUEUE_TIMEOUT);
 }
 
-/* ---- submitting
- * ------------------------------------------------------------------------------------------ */
+/* ---- submitting --------------------------------------------------------------------------- */
 
 /* Copies what the plan borrows into one block of the job's own. */
 static mu_err own_strings(mu__job *job)
@@ -321,8 +318,7 @@ mu_err mu_pool_submit_to(mu_pool *pool, const char *command, const mu_value *arg
     return submit(pool, command, args, options, &how, ret_job);
 }
 
-/* ---- cancelling
- * --------------------------------------------------------------------------------------------- */
+/* ---- cancelling --------------------------------------------------------------------------- */
 
 mu_err mu_job_cancel(mu_pool *pool, mu_job id)
 {

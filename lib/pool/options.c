@@ -24,8 +24,7 @@ enum {
 /* Every duration may be this long: ten years; longer is a mistake, or MU_INFINITY. */
 #define LONGEST_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
 
-/* ---- checking
- * ------------------------------------------------------------------------------------ */
+/* ---- checking ----------------------------------------------------------------------------- */
 
 static mu_err check_int(mu_error *error, const char *name, long long value, long long least,
                         long long most)
@@ -99,8 +98,7 @@ static mu_err check_command(const mu_pool_options *o, mu_error *error)
     return MU_OK;
 }
 
-/* ---- completing
- * ------------------------------------------------------------------------------------- */
+/* ---- completing --------------------------------------------------------------------------- */
 
 static int default_size(void)
 {

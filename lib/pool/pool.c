@@ -18,8 +18,7 @@
 /* A worker supervisor that gave up is started once more within this period; then the pool fails. */
 enum { TREE_INTENSITY = 1, TREE_PERIOD_MS = 60000, STOP_CALL_MS = 60000 };
 
-/* ---- the tree
- * ---------------------------------------------------------------------------------------- */
+/* ---- the tree ----------------------------------------------------------------------------- */
 
 static mu_err start_worker_supervisor(void *extra, void *arg, mu_pid *ret_pid,
                                       mu_reason *ret_reason)
@@ -87,8 +86,7 @@ static mu_err start_tree(mu_pool *pool, mu_reason *ret_reason)
     return mu__hook_add(pid, &pool->on_supervisor_death);
 }
 
-/* ---- the parallel start
- * ------------------------------------------------------------------------------- */
+/* ---- the parallel start ------------------------------------------------------------------- */
 
 /* One starter: an actor on a thread of the system's that takes slots until none is left. */
 static void starter(void *arg)
@@ -230,8 +228,7 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
     return MU_ESTART;
 }
 
-/* ---- making and freeing
- * ---------------------------------------------------------------------------------- */
+/* ---- making and freeing ------------------------------------------------------------------- */
 
 static mu_err make_slots(mu_pool *pool)
 {

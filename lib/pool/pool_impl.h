@@ -93,6 +93,12 @@ typedef struct mu__pool_watcher {
     mu__waiter waiter;
 } mu__pool_watcher;
 
+/* A block of a pool's configuration. */
+typedef struct mu__owned {
+    struct mu__owned *next;
+    _Alignas(max_align_t) unsigned char bytes[];
+} mu__owned;
+
 typedef enum mu__pool_phase {
     MU__POOL_RUNNING,
     MU__POOL_CLOSING, /* nothing new is accepted; running requests are awaited */
@@ -103,9 +109,8 @@ typedef enum mu__pool_phase {
 struct mu_pool {
     mu_system *system;
     mu_pool_options options; /* defaults filled in; what they point to is in `owned` */
-    void **owned;            /* what options and spec point to */
-    size_t n_owned;
-    mu__port_spec spec; /* what every worker is started with */
+    struct mu__owned *owned; /* what options and spec point to */
+    mu__port_spec spec;      /* what every worker is started with */
     char name[MU_NAME_MAX + 1];
     char full_name[MU_NAME_MAX + 8]; /* with MU__MANAGER_PREFIX: the manager's, and the tree's id */
     uint32_t random;                 /* state of the jitter */
@@ -136,8 +141,7 @@ struct mu_pool {
     bool started; /* mu_pool_start has returned: workers come back by themselves */
 };
 
-/* ---- table.c: slots, queue and counters -------------------------------------------------------
- */
+/* ---- table.c: slots, queue and counters --------------------------------------------------- */
 
 /* What a request ended with, for the counters. */
 typedef struct mu__result {
@@ -196,8 +200,7 @@ mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadli
 /* Wakes those sleepers. */
 void mu__pool_changed(mu_pool *pool);
 
-/* ---- execute.c
- * ----------------------------------------------------------------------------------- */
+/* ---- execute.c ---------------------------------------------------------------------------- */
 
 /* Everything about a request that does not change between attempts. */
 typedef struct mu__call_plan {
@@ -220,8 +223,7 @@ bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *r
 /* The error of an outcome, in words. */
 void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error);
 
-/* ---- job.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- job.c -------------------------------------------------------------------------------- */
 
 /* Runs in the worker's actor, with its slot's ticket served. */
 void mu__job_run(mu__job *job);
@@ -231,8 +233,7 @@ void mu__job_dispatch(mu__job *job);
 void mu__job_fail(mu__job *job);
 void mu__jobs_free(mu_pool *pool);
 
-/* ---- worker.c, manager.c
- * --------------------------------------------------------------------------- */
+/* ---- worker.c, manager.c ------------------------------------------------------------------ */
 
 extern const mu_gen_server mu__worker_server;  /* arg: mu__slot * */
 extern const mu_gen_server mu__manager_server; /* arg: mu_pool * */
@@ -254,19 +255,16 @@ enum {
 /* Puts one worker below the worker supervisor; returns when its actor lives. `ret_reason` NULL. */
 mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason);
 
-/* ---- stats.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- stats.c ------------------------------------------------------------------------------ */
 
 void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info);
 
-/* ---- pool.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- pool.c ------------------------------------------------------------------------------- */
 
 /* Stops the pool from an actor of its own. */
 mu_err mu__pool_spawn_stop(mu_pool *pool);
 
-/* ---- options.c
- * --------------------------------------------------------------------------------------- */
+/* ---- options.c ---------------------------------------------------------------------------- */
 
 /* Checks, fills in defaults, makes the command. MU_EINVAL with the option, its value, the range. */
 mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_error *error);

@@ -102,8 +102,7 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
     return MU_OK;
 }
 
-/* ---- the tree
- * ------------------------------------------------------------------------------------- */
+/* ---- the tree ----------------------------------------------------------------------------- */
 
 typedef struct text {
     char *at;

@@ -10,8 +10,7 @@
 
 #include "pool/pool_impl.h"
 
-/* ---- entering and leaving ----------------------------------------------------------------------
- */
+/* ---- entering and leaving ----------------------------------------------------------------- */
 
 static mu_err phase_error(mu__pool_phase phase)
 {
@@ -145,8 +144,7 @@ mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadli
     return err;
 }
 
-/* ---- tickets
- * ---------------------------------------------------------------------------------------- */
+/* ---- tickets ------------------------------------------------------------------------------ */
 
 mu__ticket *mu__ticket_take(mu_pool *pool)
 {
@@ -176,8 +174,7 @@ void mu__ticket_give(mu_pool *pool, mu__ticket *ticket)
     mu_lock_release(&pool->lock);
 }
 
-/* ---- idle slots
- * ---------------------------------------------------------------------------------------- */
+/* ---- idle slots --------------------------------------------------------------------------- */
 
 static void push_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 {
@@ -341,8 +338,7 @@ void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
     }
 }
 
-/* ---- requests on slots
- * ------------------------------------------------------------------------------------ */
+/* ---- requests on slots -------------------------------------------------------------------- */
 
 /* In the I/O thread: rings for whoever is overdue and finds the next deadline. */
 static void ring_overdue(mu__alarm *alarm)
@@ -454,8 +450,7 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
     ticket->channel = NULL;
 }
 
-/* ---- what happens to processes
- * ---------------------------------------------------------------------------- */
+/* ---- what happens to processes ------------------------------------------------------------ */
 
 static uint32_t next_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {

@@ -45,8 +45,7 @@ typedef struct worker {
 
 enum { TAG_EXITED = 1000 /* data: mu__port_end */ };
 
-/* ---- ends
- * ------------------------------------------------------------------------------------------ */
+/* ---- ends --------------------------------------------------------------------------------- */
 
 /* The generation is over: nobody gets its channel any more, and the slot says why. */
 static mu_reason retire(worker *w, mu_err err, const char *what, const char *tail)
@@ -92,8 +91,7 @@ static void on_died(void *ctx, const mu__port_end *end)
     (void)mu_send(w->self, mu_message_copy(TAG_EXITED, end, sizeof *end));
 }
 
-/* ---- watching the answers while the actor owns the exchange
- * ----------------------------------------- */
+/* ---- watching the answers while the actor owns the exchange ------------------------------- */
 
 /* In the I/O thread. */
 static void on_readable(mu__io_source *source, uint32_t events)
@@ -130,8 +128,7 @@ static void stop_clock(worker *w)
     w->timer = 0;
 }
 
-/* ---- what the worker says
- * ------------------------------------------------------------------------------ */
+/* ---- what the worker says ----------------------------------------------------------------- */
 
 static const char *text_at(const mu_value *body, const char *path, char *buffer, size_t size)
 {
@@ -197,6 +194,10 @@ static bool handle_ready(look *l, const mu_value *body)
     mu_timeline *t = &l->w->timeline;
     int64_t now = mu__now(l->w->pool->system), spawned = mu__port_spawned_at(l->w->port);
     int64_t interpreter = mu_value_int(body, "timeline.interpreter", spawned);
+    if (interpreter < spawned) { /* it was quicker than the news of its existence */
+        spawned = interpreter;
+        t->spawn = spawned - t->begun;
+    }
     int64_t imports = mu_value_int(body, "timeline.imports", interpreter);
     int64_t ready = mu_value_int(body, "timeline.ready", imports);
     t->interpreter = interpreter - spawned;
@@ -245,8 +246,7 @@ static bool handle_while_draining(void *arg, const mu__message *message)
     return true;
 }
 
-/* ---- phases
- * --------------------------------------------------------------------------------------------- */
+/* ---- phases ------------------------------------------------------------------------------- */
 
 static void tell_waiting(worker *w)
 {
@@ -375,8 +375,7 @@ static mu_next clock_over(worker *w, const mu_timer_notice *notice)
     return condemn(w, MU_EEXEC_TIMEOUT, what);
 }
 
-/* ---- callbacks
- * --------------------------------------------------------------------------------------------- */
+/* ---- callbacks ---------------------------------------------------------------------------- */
 
 static mu_init worker_init(void *arg)
 {

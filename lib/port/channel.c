@@ -34,8 +34,7 @@ struct mu__channel {
     bool eof;
 };
 
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------- */
 
 static void close_fd(int *fd)
 {
@@ -100,8 +99,7 @@ void mu__channel_close_requests(mu__channel *channel)
     close_fd(&channel->pipes.request_read);
 }
 
-/* ---- rings
- * ---------------------------------------------------------------------------------------- */
+/* ---- rings -------------------------------------------------------------------------------- */
 
 static void ring(mu__channel *channel)
 {
@@ -153,8 +151,7 @@ size_t mu__channel_unread(const mu__channel *channel)
     return (size_t)bytes;
 }
 
-/* ---- bytes in and out
- * ------------------------------------------------------------------------------ */
+/* ---- bytes in and out --------------------------------------------------------------------- */
 
 /* Reads once. MU_OK: something came; MU_ETIMEOUT: nothing is there; MU_EDOWN: end of file. */
 static mu_err read_some(mu__channel *channel)
@@ -262,8 +259,7 @@ mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu
     }
 }
 
-/* ---- the exchange
- * ------------------------------------------------------------------------------------ */
+/* ---- the exchange ------------------------------------------------------------------------- */
 
 typedef struct exchange {
     mu__channel *channel;

@@ -62,8 +62,7 @@ bool mu__channel_dead(const mu__channel *channel);
 /* How it died; NULL while it lives. */
 const mu__port_end *mu__channel_end(const mu__channel *channel);
 
-/* ---- the owner ----------------------------------------------------------------------------------
- */
+/* ---- the owner ---------------------------------------------------------------------------- */
 
 /* How an exchange ended. */
 typedef enum mu__exchange {

@@ -20,7 +20,7 @@
 #ifndef MU_PORT_PORT_H
 #define MU_PORT_PORT_H
 
-#include <muster/system.h>
+#include <muster/actor.h>
 
 #include "base/warden_proto.h"
 #include "port/exit.h"

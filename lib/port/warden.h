@@ -25,7 +25,7 @@
 #ifndef MU_PORT_WARDEN_H
 #define MU_PORT_WARDEN_H
 
-#include <muster/system.h>
+#include <muster/actor.h>
 
 #include "base/warden_proto.h"
 #include "port/exit.h"

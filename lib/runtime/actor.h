@@ -10,7 +10,7 @@
 #include <setjmp.h>
 
 #include <muster/actor.h>
-#include <muster/system.h>
+#include <muster/system_options.h>
 #include "base/clock.h"
 #include "base/sys.h"
 #include "runtime/mailbox.h"

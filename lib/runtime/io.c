@@ -21,7 +21,7 @@ enum { BATCH = 64, IO_STACK = 256 * 1024 };
 
 static _Thread_local const mu__io *inside; /* set in the I/O thread of that mu__io */
 
-/* ---- running callbacks and waiting for them -------------------------------------------------- */
+/* ---- running callbacks and waiting for them ----------------------------------------------- */
 
 static void begin_locked(mu__io *io, const void *what) MU_REQUIRES(&io->lock)
 {
@@ -74,8 +74,7 @@ static void await_callback(mu__io *io, const void *what)
     mu_lock_release(&io->lock);
 }
 
-/* ---- sources ----------------------------------------------------------------------------------
- */
+/* ---- sources ------------------------------------------------------------------------------ */
 
 static uint64_t token_locked(const mu__io *io, uint32_t index) MU_REQUIRES(&io->lock)
 {
@@ -189,8 +188,7 @@ static void dispatch(mu_system *system, const struct epoll_event *event)
     }
 }
 
-/* ---- alarms: a binary heap by deadline ---------------------------------------------------------
- */
+/* ---- alarms: a binary heap by deadline ---------------------------------------------------- */
 
 static void place_locked(mu__io *io, size_t i, mu__alarm *alarm) MU_REQUIRES(&io->lock)
 {
@@ -332,8 +330,7 @@ static void fire_due(mu_system *system)
     }
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------
- */
+/* ---- the thread --------------------------------------------------------------------------- */
 
 static void *io_main(void *arg)
 {

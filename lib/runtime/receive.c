@@ -79,7 +79,7 @@ mu_err mu_send_name(mu_system *system, const char *name, mu_message message)
     return mu_send(pid, message);
 }
 
-/* ---- receiving ----------------------------------------------------------------------------- */
+/* ---- receiving ---------------------------------------------------------------------------- */
 
 static void drain(mu__actor *self)
 {
@@ -255,7 +255,7 @@ mu_err mu_receive(mu_message *ret_message, int64_t timeout_ms)
     return mu_receive_match(NULL, NULL, ret_message, timeout_ms);
 }
 
-/* ---- waiting outside the mailbox ------------------------------------------------------------ */
+/* ---- waiting outside the mailbox ---------------------------------------------------------- */
 
 void mu__waiter_init(mu__waiter *waiter)
 {

@@ -15,8 +15,7 @@
 
 enum { DEFAULT_STACK = 256 * 1024, MIN_STACK = 32 * 1024, DEFAULT_STOP_MS = 5000 };
 
-/* ---- start -------------------------------------------------------------------------------------
- */
+/* ---- start -------------------------------------------------------------------------------- */
 
 /* A page that a forked copy of the process finds empty: a check of it costs one load. */
 static mu_err make_fork_page(mu_system *system)
@@ -86,8 +85,7 @@ mu_err mu__runtime_start(const mu_system_options *options, mu_system **ret_syste
     return MU_OK;
 }
 
-/* ---- stop --------------------------------------------------------------------------------------
- */
+/* ---- stop --------------------------------------------------------------------------------- */
 
 void mu__runtime_close(mu_system *system)
 {
@@ -154,8 +152,7 @@ void mu__system_free(mu_system *system) MU_NO_TSA
     free(system);
 }
 
-/* ---- accessors ----------------------------------------------------------------------------------
- */
+/* ---- accessors ---------------------------------------------------------------------------- */
 
 mu_err mu__usable(const mu_system *system)
 {

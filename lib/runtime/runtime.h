@@ -13,7 +13,8 @@
 #ifndef MU_RUNTIME_RUNTIME_H
 #define MU_RUNTIME_RUNTIME_H
 
-#include <muster/system.h>
+#include <muster/actor.h>
+#include <muster/system_options.h>
 
 /* Threads, tables, I/O thread. `options` may be NULL. MU_ENOMEM, MU_EINVAL, MU_ESYS + errno. */
 mu_err mu__runtime_start(const mu_system_options *options, mu_system **ret_system);

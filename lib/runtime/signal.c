@@ -106,7 +106,7 @@ mu_err mu_exit_signal(mu_pid pid, const mu_reason *reason)
     return mu__signal_exit(pid, self ? mu__pid_of(self) : MU_PID_NONE, reason, false);
 }
 
-/* ---- death ------------------------------------------------------------------------------- */
+/* ---- death -------------------------------------------------------------------------------- */
 
 static void run_hooks(mu__actor *actor, mu_pid pid)
 {

@@ -92,7 +92,7 @@ mu_err mu_trap_exit(bool on, bool *ret_previous)
     return MU_OK;
 }
 
-/* ---- the thread's side ---------------------------------------------------------------------- */
+/* ---- the thread's side -------------------------------------------------------------------- */
 
 static void run_body(void *arg)
 {
@@ -135,7 +135,7 @@ static void actor_main(void *arg)
     mu__slot_release(actor);
 }
 
-/* ---- the starter's side --------------------------------------------------------------------- */
+/* ---- the starter's side ------------------------------------------------------------------- */
 
 /* Name, link and monitor, all before the body runs. */
 static mu_err tie_actor(mu__actor *actor, const mu_spawn_options *options)

@@ -92,8 +92,7 @@ static mu__timer *find_locked(mu__timers *timers, mu_timer id) MU_REQUIRES(&time
     return timers->table[index].timer;
 }
 
-/* ---- firing, in the I/O thread ------------------------------------------------------------------
- */
+/* ---- firing, in the I/O thread ------------------------------------------------------------ */
 
 /* An interval timer goes on at its fixed rate; a tick for which there is no memory is left out. */
 static mu__node *next_tick(mu__timer *timer)
@@ -128,8 +127,7 @@ static void fire_timer(mu__alarm *alarm)
         (void)mu__deliver(mu__actor_of(pid), pid, due);
 }
 
-/* ---- setting
- * --------------------------------------------------------------------------------------- */
+/* ---- setting ------------------------------------------------------------------------------ */
 
 /* Enters and arms a timer; takes it over in every case. */
 static mu_err set_timer(mu__timer *timer, int64_t deadline, mu_timer *ret_timer)
@@ -240,8 +238,7 @@ mu_err mu_send_interval(mu_pid pid, int64_t period_ms, uint64_t tag, mu_timer *r
     return set_timer(timer, mu_deadline(mu__now(pid.system), period_ms), ret_timer);
 }
 
-/* ---- cancelling and reading
- * --------------------------------------------------------------------------- */
+/* ---- cancelling and reading --------------------------------------------------------------- */
 
 mu_err mu_timer_cancel(mu_system *system, mu_timer id, int64_t *ret_left_ms)
 {

@@ -1,0 +1,41 @@
+/*
+ * muster/system_options.h - the settings of a system.
+ *
+ * Apart from muster/system.h because the runtime reads them and does not start systems.
+ *
+ *     mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+ *     options.event_hook = (mu_event_hook){on_event, NULL};
+ *
+ * Thread-safety: a value. Ownership: what it points to is borrowed while the system is started; the
+ * hook's context, `sys` and `clock` for as long as the system lives.
+ */
+#ifndef MUSTER_SYSTEM_OPTIONS_H
+#define MUSTER_SYSTEM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <muster/event.h>
+
+struct mu_sys;
+struct mu_clock;
+
+typedef struct mu_system_options {
+    size_t size;                  /* sizeof(mu_system_options) */
+    const char *name;             /* shown in the tree and to the warden; NULL: "muster" */
+    size_t actor_stack_size;      /* bytes; 0: 256 KiB */
+    uint32_t max_actors;          /* 0: 1,048,576 */
+    bool no_children;             /* true: only actors; no warden is started, no pool can be */
+    const char *warden_path;      /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
+    int64_t stop_timeout_ms;      /* for threads that do not return on stop; 0: 5,000 */
+    mu_event_hook event_hook;     /* {NULL, NULL}: nobody listens */
+    const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
+    const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
+} mu_system_options;
+
+#define MU_SYSTEM_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, NULL            \
+    }
+
+#endif
