@@ -267,7 +267,8 @@ static mu_err end_by(mu_system *system, plan *p, int tag, mu_reason *told, mu_re
 static void ends(mu_system *system)
 {
     mu_reason told, died;
-    static plan stops = {0}, replies = {0}, raises = {0}, bad = {0}, fails = {.terminate_exits = true};
+    static plan stops = {0}, replies = {0}, raises = {0}, bad = {0},
+                fails = {.terminate_exits = true};
 
     mu_check_eq(end_by(system, &stops, STOP, &told, &died), MU_EDOWN);
     mu_check_eq(told.code, 9);
