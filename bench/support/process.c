@@ -138,6 +138,7 @@ void bench_child_start(bench_child *ret_child, const bench_command *command)
 {
     int child_reads, child_writes;
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     make_pipe(&child_reads, &ret_child->to);
     make_pipe(&ret_child->from, &child_writes);
     posix_spawn_file_actions_init(&actions);
@@ -146,8 +147,13 @@ void bench_child_start(bench_child *ret_child, const bench_command *command)
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     posix_spawn_file_actions_adddup2(&actions, child_reads, REQUEST_FD);
     posix_spawn_file_actions_adddup2(&actions, child_writes, ANSWER_FD);
-    int error = posix_spawnp(&ret_child->pid, command->argv[0], &actions, NULL, command->argv,
-                             command->envp);
+    /* A worker leads a session of its own, and sessions are what the scheduler may share time by.
+     */
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+    int error = posix_spawnp(&ret_child->pid, command->argv[0], &actions, &attributes,
+                             command->argv, command->envp);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     close(child_reads);
     close(child_writes);

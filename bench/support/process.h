@@ -41,7 +41,7 @@ typedef struct bench_child {
     int to, from; /* the ends of the pipes that it has as fd 3 and fd 4 */
 } bench_child;
 
-/* Returns when the process exists. stdin, stdout and stderr are /dev/null. */
+/* Returns when the process exists: in its own session, with /dev/null as 0, 1 and 2. */
 void bench_child_start(bench_child *ret_child, const bench_command *command);
 
 /* Kills, waits, closes. */
