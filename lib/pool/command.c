@@ -28,8 +28,10 @@ static void *own(mu_pool *pool, size_t size)
 
 static char *own_string(mu_pool *pool, const char *text)
 {
-    size_t size = text ? strlen(text) + 1 : 0;
-    char *copy = text ? own(pool, size) : NULL;
+    if (!text)
+        return NULL;
+    size_t size = strlen(text) + 1;
+    char *copy = own(pool, size);
     return copy ? memcpy(copy, text, size) : NULL;
 }
 

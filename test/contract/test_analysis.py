@@ -12,7 +12,7 @@ INCLUDES = ["-I", str(tree.SOURCE / "include"), "-I", str(tree.SOURCE / "lib"), 
 # Where each is blind. Out-parameters are written on success only, which gcc's analyzer does not follow across functions;
 # the compiler proper and the sanitizers look better for both. cppcheck does not follow them within one; a waiter on the
 # stack that is in a list for as long as its thread waits is an idiom of this code, and NULL is a pointer on Linux.
-GCC_IS_BLIND_TO = ["use-of-uninitialized-value", "null-dereference"]
+GCC_IS_BLIND_TO = ["use-of-uninitialized-value", "null-dereference", "null-argument"]
 CPPCHECK_IS_BLIND_TO = ["uninitvar", "autoVariables", "varFuncNullUB", "missingIncludeSystem"]
 
 
