@@ -13,6 +13,7 @@ which every log record takes.  After SIGTERM or a lost host `_closed` keeps ever
 import os
 import sys
 from _thread import allocate_lock, get_ident
+from os import read, write
 from time import monotonic, monotonic_ns, sleep
 
 try:
@@ -23,7 +24,7 @@ except ImportError:
 from ._context import Context
 from ._errors import EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, clean, described
 from ._version import __version__
-from ._wire import HEADER, ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, new_codec
+from ._wire import ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, length_at, length_bytes, new_codec
 from ._worker import ANSWER_FD, REQUEST_FD, complete, refusal
 
 READ_SIZE = 65536  # what a pipe holds; asking for more makes every read dearer
@@ -31,7 +32,6 @@ OWN_BUFFER = 4096  # an unfinished frame beyond this gets a buffer of its own, f
 ATOMIC = 4096  # PIPE_BUF
 HOLD = 16384  # answers of quick commands wait for one another up to here
 
-_REFUSED = -1  # the "type" of a queued request that could not be decoded: [_REFUSED, id, error]
 _TERMINATED = 128 + 15
 _SKIP = 2  # frames of the SDK above the handler in a traceback
 
@@ -53,10 +53,12 @@ class Channel:
         self._filled = 0  # ... and how much of it has come
         self._current = None
         self._cancelled = set()
+        self._find = worker.commands.get
         self._awaited = {}  # our own calls to the host: id -> its response, or None
         self._calls = 0
         self._gone = False  # end of file: the host closed the pipe or is dead
-        self._closed = False
+        self._closed = False  # nothing is written any more
+        self._leaving = False  # nothing is served any more
         self._serving = False
         self._lock = allocate_lock()
         self._thread = get_ident()
@@ -154,49 +156,75 @@ class Channel:
     # Serving
 
     def _serve(self):
-        """Answers one request after the other until the host says shutdown or closes the pipe."""
-        queue, find, answer, send = self._queue, self.worker.commands.get, self._answer, self._send
-        held = b""
-        while not self._closed:
-            if not queue:
-                if held:
-                    self._write((held,))
-                    held = b""
+        """Answers one request after the other until the host says shutdown or closes the pipe.
+
+        A request that comes alone, as nearly all do, is read and answered right here: after each sleep of the process
+        whatever a further function touches is cold.  Everything else goes through `_queue`.
+        """
+        queue, unpack, answer, send = self._queue, self._unpack, self._answer, self._send
+        while not self._leaving:
+            if queue:
+                self._serve_many()
+                continue
+            if self._rest or self._body is not None:
                 if not self._read_some():
                     return
-                if not queue:  # half a frame, or one that asked for nothing
-                    continue
-            message = queue.popleft()
-            if message[0] == NOTIFICATION:  # shutdown, in its place behind the requests that came before it
-                self.worker.grace = _seconds(message[2])
-                break
-            command = find(message[2])
-            quick = command is not None and command.quick
-            if held and not quick:  # nobody's finished answer waits for another's slow handler
-                self._write((held,))
-                held = b""
-            body = answer(message, command)
-            if not (held or quick and queue):
-                send(body)
                 continue
-            held += HEADER.pack(len(body)) + body
-            if len(held) > HOLD:
-                self._write((held,))
+            chunk = self._read()
+            size = len(chunk) - 4
+            if size <= 0 or size > self._max_frame or length_at(chunk)[0] != size:
+                if not chunk:
+                    self._gone = True
+                    return
+                self._cut(chunk)
+                continue
+            body = chunk[4:]
+            try:
+                message = unpack(body)
+                kind, ident, name, _, _ = message
+                if kind != REQUEST or type(ident) is not int or type(name) is not str or ident < 0:
+                    raise ValueError
+            except Exception:  # no request, or one that obeys no rule
+                self._accept(body)
+                continue
+            send(answer(message))
+
+    def _serve_many(self):
+        """Answers what is queued.  Answers of quick commands are held, so that they leave in one write."""
+        held = b""
+        while self._queue and not self._leaving:
+            message = self._queue.popleft()
+            if message[0] == NOTIFICATION:
+                self._leave(message)
+                break
+            command = self._find(message[2])
+            if held and not (command is not None and command.quick and len(held) < HOLD):
+                self._write((held,))  # nobody's finished answer waits for another's slow handler
                 held = b""
+            body = self._answer(message)
+            if command is not None and command.quick and len(body) < HOLD:
+                held += length_bytes(len(body)) + body
+            else:
+                self._send(body)
         if held:
             self._write((held,))
 
-    def _answer(self, message, command):
+    def _leave(self, shutdown):
+        """The host's shutdown, in its place behind the requests that came before it."""
+        self.worker.grace = _seconds(shutdown[2])
+        self._leaving = True
+
+    def _answer(self, message):
         """The body of the response to one request; the handler runs in here."""
-        ident = message[1]
+        _, ident, name, args, meta = message
         self._current = ident
         try:
+            command = self._find(name)
+            if command is None:
+                raise args if name is None else self.worker.unknown(name)
             if self._cancelled and ident in self._cancelled:
                 raise Cancelled()
-            if command is None:
-                raise self._why_not(message)
-            context = Context(self, ident, message[4]) if command.wants_context else None
-            result = command.start(context, message[3])
+            result = command.start(Context(self, ident, meta) if command.wants_context else None, args)
             if not command.plain:
                 result = complete(result, self, ident, self._emit)
             return self._pack([RESPONSE, ident, None, result])
@@ -206,11 +234,6 @@ class Channel:
             self._current = None
             if self._cancelled:
                 self._cancelled.discard(ident)
-
-    def _why_not(self, message):
-        if message[0] == _REFUSED:
-            return message[2]
-        return self.worker.unknown(message[2])
 
     def _refuse(self, ident, error):
         told = described(error, _SKIP)
@@ -267,7 +290,7 @@ class Channel:
             record["message"] = clean(record["message"])[:room]
             text = ", ".join("%s=%r" % item for item in record.get("fields", {}).items())
             record["fields"] = {"text": ascii(text)[:room]}
-        return HEADER.pack(len(body)) + body
+        return length_bytes(len(body)) + body
 
     def call(self, function, args, timeout, ident):
         """Calls a function of the host and serves as a reader until its answer is there."""
@@ -308,22 +331,24 @@ class Channel:
             self._poller.register(REQUEST_FD, POLLIN)
         return bool(self._poller.poll(min(seconds * 1000 + 0.999, 1 << 30)))
 
+    def _read(self):
+        """What has come, at least one byte; nothing at the end of the file."""
+        while True:
+            try:
+                return read(REQUEST_FD, READ_SIZE)
+            except BlockingIOError:  # somebody made the shared description non-blocking
+                self._readable(3600)
+
     def _read_some(self):
         """One read; the whole messages in it are acted upon or queued.  False at the end of the file."""
-        try:
-            if self._body is not None:
-                return self._fill()
-            chunk = os.read(REQUEST_FD, READ_SIZE)
-        except BlockingIOError:  # somebody made the shared description non-blocking
-            self._readable(3600)
-            return True
-        if not chunk:
+        if self._body is not None:
+            return self._fill()
+        chunk = self._read()
+        if chunk:
+            self._cut(chunk)
+        else:
             self._gone = True
-            return False
-        if not self._rest and len(chunk) > 4 and HEADER.unpack_from(chunk)[0] == len(chunk) - 4 <= self._max_frame:
-            self._accept(chunk[4:])  # one whole frame, as nearly always
-            return True
-        return self._cut(chunk)
+        return bool(chunk)
 
     def _cut(self, chunk):
         """Cuts what came into messages and keeps the beginning of the next."""
@@ -332,7 +357,7 @@ class Channel:
             self._rest = b""
         at, size = 0, len(chunk)
         while size - at >= 4:
-            length = HEADER.unpack_from(chunk, at)[0]
+            length = length_at(chunk, at)[0]
             if not 0 < length <= self._max_frame:
                 raise ProtocolError("a frame of %d bytes; allowed are 1 to %d" % (length, self._max_frame))
             end = at + 4 + length
@@ -341,18 +366,21 @@ class Channel:
                     self._filled = size - at - 4
                     self._body = bytearray(length)
                     self._body[: self._filled] = chunk[at + 4 :]
-                    return True
+                    return
                 break
             self._accept(chunk[at + 4 : end])
             at = end
         if at < size:
             self._rest = chunk[at:]
-        return True
 
     def _fill(self):
         """One read into the buffer of a long frame."""
         with memoryview(self._body) as view:
-            count = os.readv(REQUEST_FD, [view[self._filled :]])
+            try:
+                count = os.readv(REQUEST_FD, [view[self._filled :]])
+            except BlockingIOError:
+                self._readable(3600)
+                return True
         if count == 0:
             self._gone = True
             return False
@@ -392,7 +420,8 @@ class Channel:
         ident = request_id(body)
         if ident is None:
             raise ProtocolError("%s: %s" % (type(error).__name__, error)) from None
-        self._queue.append([_REFUSED, ident, BadArguments("the request cannot be decoded: %s" % error)])
+        refusal = BadArguments("the request cannot be decoded: %s" % error)
+        self._queue.append([REQUEST, ident, None, refusal, None])
 
     def _cancel(self, ident):
         if ident == self._current or any(message[1] == ident for message in self._queue if message[0] == REQUEST):
@@ -406,12 +435,12 @@ class Channel:
             return
         size = len(body)
         if size > ATOMIC - 4:
-            self._write((HEADER.pack(size), body))
+            self._write((length_bytes(size), body))
             return
         try:
-            os.write(ANSWER_FD, HEADER.pack(size) + body)
+            write(ANSWER_FD, length_bytes(size) + body)
         except OSError:
-            self._write((HEADER.pack(size), body))  # not a byte was written: wait for room, or learn why not
+            self._write((length_bytes(size), body))  # not a byte was written: wait for room, or learn why not
 
     def _write(self, pieces):
         """All the bytes, in as many writes as the pipe wants."""
@@ -423,7 +452,7 @@ class Channel:
             except BlockingIOError:
                 count = 0
             except OSError:
-                self._gone = self._closed = True
+                self._gone = self._closed = self._leaving = True
                 return
             self._write_rest(pieces, count)
 
@@ -434,11 +463,11 @@ class Channel:
             with memoryview(piece) as view:
                 while skip < len(view):
                     try:
-                        skip += os.write(ANSWER_FD, view[skip:])
+                        skip += write(ANSWER_FD, view[skip:])
                     except BlockingIOError:
                         _wait_for_room()
                     except OSError:
-                        self._gone = self._closed = True
+                        self._gone = self._closed = self._leaving = True
                         return
 
 

@@ -58,14 +58,14 @@ def _has_run():
 
 def _tell(error):
     from ._channel import start_failed
-    from ._wire import HEADER, new_codec
+    from ._wire import length_bytes, new_codec
     from ._worker import ANSWER_FD, under_a_pool
 
     def send(body):
         from os import write
 
         try:
-            write(ANSWER_FD, HEADER.pack(len(body)) + body)
+            write(ANSWER_FD, length_bytes(len(body)) + body)
         except OSError:
             pass  # no host is left to be told; stderr has it
 

@@ -16,7 +16,9 @@ PROTOCOL = 1
 MAX_FRAME = 64 * 1024 * 1024
 REQUEST, RESPONSE, NOTIFICATION, ITEM = 0, 1, 2, 3
 
-HEADER = Struct(">I")
+_LENGTH = Struct(">I")
+length_bytes = _LENGTH.pack  # (size) -> the four bytes in front of a frame's body
+length_at = _LENGTH.unpack_from  # (data, offset) -> (size,)
 
 
 def new_codec():
@@ -131,7 +133,7 @@ class ExtensionCodec(_Codec):
     def unpack(self, body):
         """The message in a frame's body; ValueError and its kin, or TypeError, when it breaks a rule."""
         message = self._unpackb(body, strict_map_key=False, ext_hook=_refuse_extension)
-        if 0xFF in body and any(stamp in body for stamp in _TIME_STAMPS) or len(body) > MAX_DEPTH and _may_nest(body):
+        if 0xFF in body and _may_hold_time(body) or len(body) > MAX_DEPTH and _may_nest(body):
             fault = fault_of(message)
             if fault is not None:
                 raise ValueError(fault)
@@ -181,6 +183,10 @@ _PLAIN = (int, float, str, bytes, bytearray, memoryview)  # with their subclasse
 _NO_CONTAINER = bytes(code for code in range(256) if not (0x80 <= code <= 0x9F or 0xDC <= code <= 0xDF))
 _TIME_STAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")  # the one extension type that the C extension keeps
 _SCANNED = 4096  # of a longer body the values are looked at and not the bytes: a long string is one value
+
+
+def _may_hold_time(body):
+    return any(stamp in body for stamp in _TIME_STAMPS)
 
 
 def _may_nest(body):
