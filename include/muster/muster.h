@@ -13,6 +13,7 @@
 #include <muster/error.h>
 #include <muster/event.h>
 #include <muster/gen_server.h>
+#include <muster/partition_supervisor.h>
 #include <muster/pool.h>
 #include <muster/reason.h>
 #include <muster/registry.h>
@@ -22,6 +23,7 @@
 #include <muster/system_options.h>
 #include <muster/task.h>
 #include <muster/timer.h>
+#include <muster/tree.h>
 #include <muster/value.h>
 #include <muster/version.h>
 

@@ -58,7 +58,7 @@ mu_err mu__children_check(mu_pid supervisor, mu_reason *ret_reason)
 
 /* Sends a request (NULL: there was no memory for it) and waits; on MU_OK the answer is the
  * caller's. */
-static mu_err ask(mu_pid supervisor, mu__children_request *take_request,
+static mu_err ask(mu_pid supervisor, mu__children_request *take_request, int64_t timeout_ms,
                   mu__children_request **ret_answer, mu_reason *ret_reason)
 {
     if (!take_request) {
@@ -67,7 +67,7 @@ static mu_err ask(mu_pid supervisor, mu__children_request *take_request,
     }
     mu_message message = mu_message_take(0, take_request, sizeof *take_request, destroy);
     mu_message reply;
-    mu_err err = mu_call(supervisor, message, MU_INFINITY, &reply, ret_reason);
+    mu_err err = mu_call(supervisor, message, timeout_ms, &reply, ret_reason);
     if (err == MU_OK)
         *ret_answer = reply.data;
     return err;
@@ -78,7 +78,7 @@ mu_err mu__children_run(mu_pid supervisor, mu__children_request *take_request, m
 {
     mu_reason reason;
     mu__children_request *answer = NULL;
-    mu_err err = ask(supervisor, take_request, &answer, &reason);
+    mu_err err = ask(supervisor, take_request, MU_INFINITY, &answer, &reason);
     if (answer) {
         err = answer->err;
         reason = answer->reason;
@@ -117,8 +117,8 @@ mu_err mu__children_start(mu_pid supervisor, const mu_child_spec *spec,
 
 /* ---- both kinds ---- */
 
-mu_err mu_supervisor_which_children(mu_pid supervisor, mu_child_info **ret_children,
-                                    size_t *ret_count)
+mu_err mu__children_which(mu_pid supervisor, int64_t timeout_ms, mu_child_info **ret_children,
+                          size_t *ret_count)
 {
     mu_err err = mu__children_check(supervisor, NULL);
     if (err != MU_OK)
@@ -126,7 +126,7 @@ mu_err mu_supervisor_which_children(mu_pid supervisor, mu_child_info **ret_child
     mu__children_request *answer = NULL;
     mu_reason reason;
     err = ask(supervisor, mu__children_request_new(supervisor.system, MU__CHILDREN_WHICH, NULL),
-              &answer, &reason);
+              timeout_ms, &answer, &reason);
     if (!answer)
         return err;
     err = answer->err;
@@ -137,6 +137,12 @@ mu_err mu_supervisor_which_children(mu_pid supervisor, mu_child_info **ret_child
     }
     mu__children_request_free(answer);
     return err;
+}
+
+mu_err mu_supervisor_which_children(mu_pid supervisor, mu_child_info **ret_children,
+                                    size_t *ret_count)
+{
+    return mu__children_which(supervisor, MU_INFINITY, ret_children, ret_count);
 }
 
 void mu_children_free(mu_child_info *children)
@@ -152,7 +158,7 @@ mu_err mu_supervisor_count_children(mu_pid supervisor, mu_child_counts *ret_coun
     mu__children_request *answer = NULL;
     mu_reason reason;
     err = ask(supervisor, mu__children_request_new(supervisor.system, MU__CHILDREN_COUNT, NULL),
-              &answer, &reason);
+              MU_INFINITY, &answer, &reason);
     if (!answer)
         return err;
     *ret_counts = answer->counts;

@@ -52,6 +52,10 @@ mu_err mu__children_check(mu_pid supervisor, mu_reason *ret_reason);
 mu_err mu__children_run(mu_pid supervisor, mu__children_request *take_request, mu_pid *ret_pid,
                         mu_reason *ret_reason);
 
+/* mu_supervisor_which_children with a timeout. */
+mu_err mu__children_which(mu_pid supervisor, int64_t timeout_ms, mu_child_info **ret_children,
+                          size_t *ret_count);
+
 /* Makes a child of `spec` and sends START. Results as mu_supervisor_start_child. */
 mu_err mu__children_start(mu_pid supervisor, const mu_child_spec *spec,
                           const mu__child_rules *rules, mu_pid *ret_pid, mu_reason *ret_reason);

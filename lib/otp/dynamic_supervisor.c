@@ -323,7 +323,8 @@ static mu_init dynamic_init(void *arg)
 static void dynamic_format(const void *state, char *buffer, size_t size)
 {
     const dynamic *d = state;
-    (void)snprintf(buffer, size, "%zu children", mu__table_count(&d->children));
+    size_t n = mu__table_count(&d->children);
+    (void)snprintf(buffer, size, "%zu %s", n, n == 1 ? "child" : "children");
 }
 
 /* ---- the public side ---- */

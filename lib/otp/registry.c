@@ -282,7 +282,8 @@ mu_err mu__via_register(const mu_via *via, mu_pid *ret_holder)
     return mu_registry_register(via->registry, via->key, via->value, ret_holder);
 }
 
-/* ---- the caller's own: nobody else removes or changes them, so they stay while no lock is held ---- */
+/* ---- the caller's own: nobody else removes or changes them, so they stay while no lock is held
+ * ---- */
 
 typedef struct own_entry {
     mu__reg_entry *entry;

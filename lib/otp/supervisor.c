@@ -450,7 +450,8 @@ static void supervisor_format(const void *state, char *buffer, size_t size)
 {
     static const char *const names[] = {"one_for_one", "one_for_all", "rest_for_one"};
     const supervisor *s = state;
-    (void)snprintf(buffer, size, "%s, %zu children", names[s->strategy], s->n);
+    (void)snprintf(buffer, size, "%s, %zu %s", names[s->strategy], s->n,
+                   s->n == 1 ? "child" : "children");
 }
 
 /* ---- the public side ---- */
