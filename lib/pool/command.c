@@ -256,9 +256,9 @@ static mu_err add_all(mu_pool *pool, arguments *a, const char *const *texts, mu_
 static mu_err python_arguments(mu_pool *pool, arguments *a, const mu_pool_options *options,
                                mu_error *error)
 {
-    /* -S: the SDK adds the site directories itself, two milliseconds faster. For the bundled worker
+    /* The SDK adds the site directories itself, two milliseconds faster. For the bundled worker
      * only: a user's own may lean on what site does. */
-    static const char *const quick[] = {"-S", NULL};
+    static const char *const quick[] = {"-I", "-S", NULL};
     bool bundled = !options->script && !options->module;
     const char *const *flags = options->python_args ? options->python_args : bundled ? quick : NULL;
     char *python = NULL, *launcher = NULL, *script = NULL;
