@@ -47,11 +47,32 @@ enum { TAG_EXITED = 1000 /* data: mu__port_end */ };
 
 /* ---- ends --------------------------------------------------------------------------------- */
 
+/* The last lines of `tail` that fit into `room` bytes: why somebody died stands at the end. */
+static const char *last_lines(const char *tail, size_t room)
+{
+    size_t length = strlen(tail);
+    if (length <= room)
+        return tail;
+    const char *end = tail + length, *from = end - room;
+    const char *newline = strchr(from - 1, '\n');
+    if (newline && newline + 1 < end)
+        return newline + 1;
+    while (((unsigned char)*from & 0xC0) == 0x80) /* not from the middle of a character */
+        from++;
+    return from;
+}
+
 /* The generation is over: nobody gets its channel any more, and the slot says why. */
 static mu_reason retire(worker *w, mu_err err, const char *what, const char *tail)
 {
+    static const char wrote[] = "; it wrote: ";
     char text[sizeof w->slot->info.reason];
-    (void)snprintf(text, sizeof text, "%s%s%s", what, tail[0] ? "; it wrote: " : "", tail);
+    size_t used = strlen(what) + sizeof wrote;
+    if (tail[0] && used + 1 < sizeof text)
+        (void)snprintf(text, sizeof text, "%s%s%s", what, wrote,
+                       last_lines(tail, sizeof text - used));
+    else
+        (void)snprintf(text, sizeof text, "%s", what);
     w->retired = true;
     (void)mu__slot_retire(w->slot, err, text);
     MU__EMIT(mu__hook(w->pool->system), "worker.exit",
