@@ -169,8 +169,10 @@ typedef struct mu_pool_options {
  * fails or hangs holds back nobody; it is named by the progress callback and mu_pool_workers, and
  * is tried again with growing pauses. Fails with MU_ESTART if fewer than min_ready became ready;
  * the error then names each worker with its reason and its last lines, and nothing is left. Also
- * MU_EINVAL (the message names the option, the value and what is allowed), MU_EALREADY_STARTED
- * (the name), MU_EWARDEN, MU_ESPAWN, MU_ENOMEM, MU_ESTOPPED. `ret_error` may be NULL. Blocks.
+ * MU_EINVAL (the message names the option, the value and what is allowed), MU_ESYS + errno (what
+ * is to be run cannot be: ENOENT, EACCES, ENOEXEC of the program or the working directory),
+ * MU_EALREADY_STARTED (the name), MU_EWARDEN, MU_ENOMEM, MU_ESTOPPED. `ret_error` may be NULL.
+ * Blocks.
  */
 mu_err mu_pool_start(mu_system *system, const mu_pool_options *options, mu_pool **ret_pool,
                      mu_error *ret_error);

@@ -83,6 +83,14 @@ static bool find_in_path(const char *name, char *ret, size_t size)
     return false;
 }
 
+static mu_err refuse_program(const char *option, const char *path, int error_number,
+                             mu_error *error)
+{
+    mu_err err = MU_ERRNO(error_number);
+    return mu_error_set(error, err, "pool option %s: '%s' cannot be used: %s", option, path,
+                        mu_strerror(err));
+}
+
 /* An absolute path of something that exists. */
 static mu_err absolute(mu_pool *pool, const char *path, const char *option, char **ret,
                        mu_error *error)
@@ -91,8 +99,7 @@ static mu_err absolute(mu_pool *pool, const char *path, const char *option, char
     if (path[0] == '/' && access(path, F_OK) == 0)
         (void)snprintf(real, sizeof real, "%s", path); /* links stay: a venv's python is one */
     else if (!realpath(path, real))
-        return mu_error_set(error, MU_EINVAL, "pool option %s: '%s': %s", option, path,
-                            mu_strerror(MU_ERRNO(errno)));
+        return refuse_program(option, path, errno, error);
     *ret = own_string(pool, real);
     return *ret ? MU_OK : MU_ENOMEM;
 }
@@ -103,14 +110,13 @@ static mu_err find_executable(mu_pool *pool, const char *name, const char *optio
     char path[PATH_MAX];
     if (!strchr(name, '/')) {
         if (!find_in_path(name, path, sizeof path))
-            return mu_error_set(error, MU_EINVAL, "pool option %s: there is no '%s' in PATH",
-                                option, name);
+            return mu_error_set(error, MU_ERRNO(ENOENT),
+                                "pool option %s: there is no '%s' in PATH", option, name);
         name = path;
     }
     mu_err err = absolute(pool, name, option, ret, error);
     if (err == MU_OK && !is_program(*ret))
-        return mu_error_set(error, MU_EINVAL, "pool option %s: '%s' cannot be executed: %s", option,
-                            *ret, mu_strerror(MU_ERRNO(errno)));
+        return refuse_program(option, *ret, errno, error);
     return err;
 }
 

@@ -197,6 +197,16 @@ static mu_err follow_start(mu_pool *pool)
     }
 }
 
+/* What keeps all workers from being executed is an error of the system's and told as it is. */
+static mu_err common_error_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    mu_err first = pool->slots[0].info.error;
+    for (int i = 0; i < pool->options.size; i++)
+        if (pool->slots[i].start == MU__START_READY || pool->slots[i].info.error != first)
+            return MU_ESTART;
+    return first > MU_ESYS ? first : MU_ESTART;
+}
+
 /* Names every worker that is not ready, with its reason. */
 static mu_err count_ready(mu_pool *pool, mu_error *error)
 {
@@ -205,6 +215,7 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
     size_t used = 0;
     list[0] = '\0';
     mu_lock_acquire(&pool->lock);
+    mu_err err = common_error_locked(pool);
     for (int i = 0; i < pool->options.size; i++) {
         const mu__slot *slot = &pool->slots[i];
         if (slot->start == MU__START_READY) {
@@ -218,14 +229,14 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
     mu_lock_release(&pool->lock);
     if (ready >= pool->options.min_ready)
         return MU_OK;
-    (void)mu_error_set(error, MU_ESTART,
+    (void)mu_error_set(error, err,
                        "pool '%s': %d of %d workers became ready, min_ready is %d; %.200s",
                        pool->name, ready, pool->options.size, pool->options.min_ready, list);
     if (error) {
         free(error->detail);
         error->detail = strdup(list);
     }
-    return MU_ESTART;
+    return err;
 }
 
 /* ---- making and freeing ------------------------------------------------------------------- */
