@@ -1,0 +1,226 @@
+/*
+ * Workers that die: in a request, before they are ready, before they exist (C1, C2, C8, C11).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fault_rig.h"
+
+/* Milliseconds from the moment that the dying worker wrote down until now. */
+static double ms_since_death(const mu_error *error)
+{
+    long long died = 0;
+    const char *note = error->detail ? strstr(error->detail, "dying at ") : NULL;
+    mu_check_msg(note && sscanf(note, "dying at %lld", &died) == 1, "the tail is \"%s\"",
+                 error->detail ? error->detail : "(null)");
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ((double)now.tv_sec * 1e9 + (double)now.tv_nsec - (double)died) / 1e6;
+}
+
+static void make_file(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    mu_check(fd >= 0);
+    close(fd);
+}
+
+/* One death beside a worker that goes on; `expected` stands in the error. */
+static void die_beside_another(const char *how, int code, const char *expected)
+{
+    fault_rig rig;
+    fault_asker other;
+    char directory[] = "/tmp/muster-fault-XXXXXX", path[64];
+    mu_check(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/go", directory);
+    fault_start(&rig, 2, "misfit.py", NULL);
+    fault_ask_aside(&other, &rig, "await_file", NULL, "{s:s}", "path", path);
+    mu_worker_info busy = fault_busy_worker(&rig);
+
+    mu_check_err(fault_ask(&rig, "die", 0, NULL, "{s:s, s:i}", "how", how, "code", code),
+                 MU_ECRASHED);
+    double a_ms = ms_since_death(&rig.pool.error);
+    mu_check_contains(rig.pool.error.message, expected);
+    mu_check_msg(a_ms <= BAR_A_MS, "its caller heard after %.0f ms", a_ms);
+    int victim = strcmp(busy.id, "worker_1") == 0 ? 1 : 0;
+    mu_check_str(rig.pool.error.worker, rig_worker(&rig.pool, victim).id);
+
+    /* The other worker is busy: this one is served by the replacement. */
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    mu_worker_info replaced = rig_worker(&rig.pool, victim);
+    mu_check_eq(replaced.generation, 2u);
+    mu_check_eq((int)replaced.error, (int)MU_ECRASHED);
+    mu_check_contains(replaced.reason, expected);
+    mu_check_msg(replaced.last_restart_ns <= (int64_t)BAR_B_MS * 1000000, "replaced after %lld ms",
+                 (long long)replaced.last_restart_ns / 1000000);
+
+    make_file(path);
+    mu_check_ok(fault_answer(&other));
+    mu_check_eq(rig_worker(&rig.pool, 1 - victim).generation, 1u);
+    fault_forget(&other);
+    unlink(path);
+    rmdir(directory);
+    fault_close(&rig);
+}
+
+MU_TEST(crash, C1_a_worker_killed_by_SIGKILL_in_mid_request_is_named_and_replaced)
+{
+    die_beside_another("signal", SIGKILL, "killed by SIGKILL");
+}
+
+MU_TEST(crash, C1_a_worker_that_segfaults_in_mid_request_is_named_and_replaced)
+{
+    die_beside_another("signal", SIGSEGV, "killed by SIGSEGV");
+}
+
+MU_TEST(crash, C1_a_worker_that_aborts_in_mid_request_is_named_and_replaced)
+{
+    die_beside_another("abort", 0, "killed by SIGABRT");
+}
+
+MU_TEST(crash, C1_a_worker_that_exits_with_0_in_mid_request_is_named_and_replaced)
+{
+    die_beside_another("exit", 0, "exit status 0");
+}
+
+MU_TEST(crash, C1_a_worker_that_exits_with_3_in_mid_request_is_named_and_replaced)
+{
+    die_beside_another("exit", 3, "exit status 3");
+}
+
+MU_TEST(crash, C1_a_worker_that_dies_idle_costs_no_request)
+{
+    fault_rig rig;
+    fault_start(&rig, 1, "misfit.py", NULL);
+    for (int i = 0; i < 5; i++) {
+        /* At once, so that some requests meet the dead worker before anybody has told of it. */
+        fault_kill(rig_worker(&rig.pool, 0).os_pid, SIGKILL);
+        mu_check_ok(rig_run(&rig.pool, "ping"));
+    }
+    fault_close(&rig);
+}
+
+/* ---- C2: none becomes ready ---------------------------------------------------------------- */
+
+static void check_start_fails_with(const char *how, const char *reason)
+{
+    fault_rig rig;
+    fault_prepare(&rig, 4, "starts.py", how);
+    int64_t from = mu_test_now_ms();
+    mu_check_err(rig_open(&rig.pool), MU_ESTART);
+    mu_check_lt(mu_test_now_ms() - from, 3000 * MU_TEST_SCALE); /* interpreters, no time-outs */
+    mu_check_contains(rig.pool.error.detail, reason);
+    mu_check_contains(rig.pool.error.detail, "worker_4");
+    mu_check_contains(rig.pool.error.message, "0 of 4");
+    /* Each has its free restarts, and beyond them waits: nobody span while the others came up. */
+    mu_check_le(atomic_load(&rig.exits), 4 * 8);
+    fault_close(&rig);
+}
+
+MU_TEST(crash, C2_imports_that_fail_in_all_workers_fail_the_start_at_once)
+{
+    check_start_fails_with("import", "No module named 'no_such_module'");
+}
+
+MU_TEST(crash, C2_the_reason_of_an_exit_before_ready_holds_the_end_of_stderr)
+{
+    check_start_fails_with("exit", "exit status 3");
+    check_start_fails_with("exit", "the reason stands at the end");
+}
+
+MU_TEST(crash, C2_a_worker_that_never_becomes_ready_is_tried_with_growing_pauses)
+{
+    fault_rig rig;
+    fault_start(&rig, 2, "starts.py", "exit_one");
+    mu_check_eq(rig_available(&rig.pool), 1);
+    int before = atomic_load(&rig.exits);
+    mu_check_eq(mu_poll_until(atomic_load(&rig.exits) > before + 8, 1500 / MU_TEST_SCALE), false);
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    mu_check_contains(rig_worker(&rig.pool, 0).reason, "the reason stands at the end");
+    fault_close(&rig);
+}
+
+/* ---- C8 ------------------------------------------------------------------------------------ */
+
+MU_TEST(crash, C8_a_death_is_seen_while_a_grandchild_holds_all_pipes)
+{
+    fault_rig rig;
+    fault_start(&rig, 1, "misfit.py", NULL);
+    for (int i = 0; i < 3; i++) {
+        mu_check_err(rig_run(&rig.pool, "orphan"), MU_ECRASHED);
+        double a_ms = ms_since_death(&rig.pool.error);
+        mu_check_msg(a_ms <= BAR_A_MS, "its caller heard after %.0f ms", a_ms);
+        mu_check_contains(rig.pool.error.message, "exit status 7");
+        mu_check_ok(rig_run(&rig.pool, "ping"));
+        mu_check_le(rig_worker(&rig.pool, 0).last_restart_ns, (int64_t)BAR_B_MS * 1000000);
+    }
+    fault_close(&rig);
+}
+
+/* ---- C11: it cannot even be executed ------------------------------------------------------- */
+
+static void check_errno(fault_rig *rig, int error, const char *name)
+{
+    mu_err err = rig_open(&rig->pool);
+    mu_check_msg(err == MU_ERRNO(error), "%s (%s), not errno %d: %s", mu_err_name(err),
+                 mu_strerror(err), error, rig->pool.error.message);
+    mu_check_contains(rig->pool.error.message, name);
+    mu_check_contains(rig->pool.error.message, mu_strerror(MU_ERRNO(error)));
+    fault_close(rig);
+}
+
+static void write_program(char *path, const char *text, mode_t mode)
+{
+    int fd = mkostemp(path, O_CLOEXEC);
+    mu_check(fd >= 0);
+    mu_check_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    mu_check_eq(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+static void check_program(const char *text, mode_t mode, int error)
+{
+    fault_rig rig;
+    char path[] = "/tmp/muster-fault-XXXXXX";
+    write_program(path, text, mode);
+    fault_prepare(&rig, 2, NULL, NULL);
+    rig.pool.options.python_path = NULL;
+    rig.pool.options.executable = path;
+    check_errno(&rig, error, path);
+    unlink(path);
+}
+
+MU_TEST(crash, C11_a_program_that_is_not_there_is_ENOENT_from_start)
+{
+    fault_rig rig;
+    fault_prepare(&rig, 2, NULL, NULL);
+    rig.pool.options.python_path = NULL;
+    rig.pool.options.executable = "/no/such/program";
+    check_errno(&rig, ENOENT, "/no/such/program");
+}
+
+MU_TEST(crash, C11_a_program_that_may_not_be_executed_is_EACCES_from_start)
+{
+    check_program("#!/bin/sh\n", 0600, EACCES);
+}
+
+MU_TEST(crash, C11_a_script_whose_interpreter_is_not_there_is_ENOENT_from_start)
+{
+    check_program("#!/no/such/interpreter\n", 0700, ENOENT);
+}
+
+MU_TEST(crash, C11_a_file_that_is_no_program_is_ENOEXEC_from_start)
+{
+    check_program("no program\n", 0700, ENOEXEC);
+}
+
+MU_TEST(crash, C11_a_working_directory_that_is_gone_is_ENOENT_from_start)
+{
+    fault_rig rig;
+    fault_prepare(&rig, 2, NULL, NULL);
+    rig.pool.options.cwd = "/no/such/directory";
+    check_errno(&rig, ENOENT, "/no/such/directory");
+}
