@@ -11,9 +11,10 @@ static mu_init manager_init(void *arg)
     mu_lock_acquire(&pool->lock);
     pool->inside++;
     pool->manager = mu_self();
-    bool again = pool->started;
+    bool refill = pool->refill;
+    pool->refill = false;
     mu_lock_release(&pool->lock);
-    return again ? mu_init_ok_continue(pool, mu_message_tag(MU__POOL_SPAWN)) : mu_init_ok(pool);
+    return refill ? mu_init_ok_continue(pool, mu_message_tag(MU__POOL_SPAWN)) : mu_init_ok(pool);
 }
 
 /* The worker supervisor before this one gave up and took all workers along. */
@@ -47,11 +48,7 @@ static mu_next manager_info(void *state, mu_message *message)
 
 static void manager_free(void *state)
 {
-    mu_pool *pool = state;
-    mu_lock_acquire(&pool->lock);
-    pool->inside--;
-    mu_lock_release(&pool->lock);
-    mu__pool_changed(pool);
+    mu__pool_let_go(state);
 }
 
 const mu_gen_server mu__manager_server = {

@@ -36,6 +36,7 @@ static mu_err start_worker_supervisor(void *extra, void *arg, mu_pid *ret_pid,
         return err;
     mu_lock_acquire(&pool->lock);
     pool->worker_supervisor = pid;
+    pool->refill = pool->started;
     mu_lock_release(&pool->lock);
     *ret_pid = pid;
     return MU_OK;
@@ -111,11 +112,7 @@ static void starter(void *arg)
 
 static void leave_pool(void *arg)
 {
-    mu_pool *pool = arg;
-    mu_lock_acquire(&pool->lock);
-    pool->inside--;
-    mu_lock_release(&pool->lock);
-    mu__pool_changed(pool);
+    mu__pool_let_go(arg);
 }
 
 static mu_err spawn_starters(mu_pool *pool)

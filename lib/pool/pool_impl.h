@@ -139,6 +139,7 @@ struct mu_pool {
     mu__histogram queue_time, execution_time;
     int64_t started_at;
     bool started; /* mu_pool_start has returned: workers come back by themselves */
+    bool refill;  /* the worker supervisor is a new one, without workers: the manager adds them */
 };
 
 /* ---- table.c: slots, queue and counters --------------------------------------------------- */
@@ -187,6 +188,9 @@ bool mu__slot_retire(mu__slot *slot, mu_err err, const char *reason);
 void mu__slot_stopped(mu__slot *slot);
 /* The first start of the slot has failed for good. */
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
+
+/* An actor of the pool's looks at it no more: the pool may be gone when this returns. */
+void mu__pool_let_go(mu_pool *pool);
 
 /* An answer that nobody waited for has been dropped. */
 void mu__pool_late_reply(mu_pool *pool);

@@ -95,6 +95,14 @@ void mu__pool_leave(mu_pool *pool, const mu__result *result)
     mu_lock_release(&pool->lock);
 }
 
+void mu__pool_let_go(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    pool->inside--;
+    changed_locked(pool);
+    mu_lock_release(&pool->lock);
+}
+
 void mu__pool_late_reply(mu_pool *pool)
 {
     mu_lock_acquire(&pool->lock);

@@ -20,6 +20,7 @@
 #include <muster/dynamic_supervisor.h>
 #include <muster/timer.h>
 
+#include "base/escape.h"
 #include "base/event.h"
 #include "base/value.h"
 #include "pool/pool_impl.h"
@@ -151,17 +152,14 @@ static void stop_clock(worker *w)
 
 /* ---- what the worker says ----------------------------------------------------------------- */
 
+/* A text of the worker's, escaped and cut; "" if there is none. */
 static const char *text_at(const mu_value *body, const char *path, char *buffer, size_t size)
 {
     const char *text;
     size_t length;
-    if (mu_value_get_str(body, path, &text, &length, NULL) != MU_OK)
-        length = 0;
-    if (length > size - 1)
-        length = size - 1;
-    if (length > 0)
-        memcpy(buffer, text, length);
-    buffer[length] = '\0';
+    buffer[0] = '\0';
+    if (mu_value_get_str(body, path, &text, &length, NULL) == MU_OK)
+        (void)mu__escape(buffer, size, text, length, MU__ESCAPE_LINE);
     return buffer;
 }
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pool/pool_rig.h"
 
@@ -149,5 +150,50 @@ MU_TEST(pool, an_idempotent_request_survives_the_death_of_its_worker)
     mu_check_eq(stats_of(&rig).retries, 1u);
     mu_value_clear(&args);
     rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+static int workers_below(pool_rig *rig)
+{
+    int n = 0;
+    char *tree;
+    mu_check_ok(mu_pool_tree(rig->pool, &tree));
+    for (char *at = tree; (at = strstr(at, "generation 1 ")) != NULL; at++)
+        n++;
+    free(tree);
+    return n;
+}
+
+/* Only the manager is new then: its workers have not gone, and must not be added once more. */
+MU_TEST(pool, a_manager_that_is_killed_leaves_the_workers_alone)
+{
+    pool_rig rig;
+    rig_start(&rig, 2);
+    mu_pid manager = mu_whereis(rig.system, "pool:pool");
+    mu_reason kill_it = mu_reason_kill();
+    mu_check_ok(mu_exit_signal(manager, &kill_it));
+    mu_wait_until(mu_pool_find(rig.system, "pool") == rig.pool, 5000);
+    mu_check(!mu_pid_equal(mu_whereis(rig.system, "pool:pool"), manager));
+    mu_check_eq(workers_below(&rig), 2);
+    mu_check_eq(stats_of(&rig).restarts, 0u);
+    mu_check_ok(rig_run(&rig, "ping"));
+    rig_stop(&rig);
+}
+
+MU_TEST(pool, Z6_what_a_worker_says_of_its_failed_start_is_escaped)
+{
+    char path[] = "/tmp/muster-test-XXXXXX.py";
+    static const char script[] = "raise ValueError('a\\x1b[2Jb')\n";
+    int fd = mkstemps(path, 3);
+    mu_check_ge(fd, 0);
+    mu_check_eq(write(fd, script, sizeof script - 1), (ssize_t)sizeof script - 1);
+    close(fd);
+    pool_rig rig;
+    rig_prepare(&rig, 1);
+    rig.options.script = path;
+    mu_check_err(rig_open(&rig), MU_ESTART);
+    mu_check_contains(rig.error.detail, "ValueError: a");
+    mu_check(!strchr(rig.error.detail, '\x1b'));
+    unlink(path);
     rig_stop(&rig);
 }
