@@ -90,7 +90,8 @@ typedef struct mu_worker_info {
 } mu_worker_info;
 
 /*
- * Hears of each worker's start: once when its process exists, once when it is ready or has failed.
+ * Hears of each worker's start: when its process exists, unless more is known by then, and once
+ * when it is ready or has failed.
  * Runs in the thread that called mu_pool_start, with no lock held.
  */
 typedef void (*mu_progress_fn)(void *ctx, const mu_worker_info *worker);
@@ -237,14 +238,15 @@ typedef struct mu_outcome {
 
 /*
  * Runs exactly once for each submitted request, in a thread of the pool, with no lock held. It may
- * submit more and stop the pool; while it blocks the worker that ran the request serves nobody.
+ * submit more and stop the pool; it may not call mu_exit. While it blocks, other submitted requests
+ * that were given to the same worker wait, and their execution time runs.
  */
 typedef void (*mu_outcome_fn)(void *ctx, const mu_outcome *outcome);
 
 /*
  * Queues a request and returns. Errors that are known at once are returned and there is no
- * callback: MU_EQUEUE_FULL, MU_ESHUTDOWN, MU_EINVAL, MU_ETOOBIG, MU_ENOMEM. Never blocks. `args` is
- * copied.
+ * callback: MU_EQUEUE_FULL, MU_EQUEUE_TIMEOUT (queue_timeout_ms -1), MU_ESHUTDOWN, MU_EUNAVAILABLE,
+ * MU_EFORKED, MU_EINVAL, MU_ENOMEM. Never blocks. `args` is copied.
  */
 mu_err mu_pool_submit(mu_pool *pool, const char *command, const mu_value *args,
                       const mu_execute_options *options, mu_outcome_fn callback, void *ctx,

@@ -2,8 +2,8 @@
  * pool/command.h - what a pool's workers are started with: program, arguments, surroundings.
  *
  * Made once, when the pool starts: PATH is searched, the interpreter resolved and every path made
- * absolute here, so that a restart years later starts the same thing, wherever the host has moved
- * its working directory or its environment to.
+ * absolute here, so that a restart years later starts the same thing, whatever PATH is by then. The
+ * directory (without the option cwd) and the variables that are taken over are read at each start.
  *
  *     err = mu__command_make(pool, options, error);    // fills pool->spec
  *     mu__command_free(pool);

@@ -274,7 +274,10 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
                      const mu_execute_options *options, const mu__job *how, mu_job *ret_job)
 {
     mu__call_plan plan;
-    mu_err err = mu__plan_make(pool, command, args, options, &plan, NULL);
+    mu_err err = mu__usable(pool->system);
+    if (err == MU_EFORKED) /* the lock may be held by a thread that is not in this copy */
+        return err;
+    err = mu__plan_make(pool, command, args, options, &plan, NULL);
     if (err != MU_OK)
         return err;
     err = mu__pool_enter(pool);

@@ -2,8 +2,8 @@
  * runtime/io.h - the I/O thread: fds and alarms of a system.
  *
  * One thread per system holds an epoll with pidfds, captured output, the warden's socket, and the
- * alarms (deadlines and message timers). It runs no user code: its callbacks belong to the library,
- * must not block, and usually end in a mu_send or a mu__notify.
+ * alarms (deadlines and message timers). It runs no user code but the event hook: its callbacks
+ * belong to the library, must not block, and usually end in a mu_send or a mu__notify.
  *
  *     src->fd = pidfd; src->events = EPOLLIN; src->ready = on_exit;
  *     mu__io_add(system, src);

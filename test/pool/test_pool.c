@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pool/pool_rig.h"
@@ -195,5 +196,25 @@ MU_TEST(pool, Z6_what_a_worker_says_of_its_failed_start_is_escaped)
     mu_check_contains(rig.error.detail, "ValueError: a");
     mu_check(!strchr(rig.error.detail, '\x1b'));
     unlink(path);
+    rig_stop(&rig);
+}
+
+MU_TEST(pool, H3_a_forked_copy_of_the_host_is_refused)
+{
+    pool_rig rig;
+    rig_start(&rig, 1);
+    pid_t copy = fork();
+    mu_check_ge(copy, 0);
+    if (copy == 0) {
+        static _Atomic int outcome;
+        bool refused = mu_pool_execute(rig.pool, "ping", NULL, NULL, NULL, NULL) == MU_EFORKED &&
+                       mu_pool_submit(rig.pool, "ping", NULL, NULL, note_outcome, (void *)&outcome,
+                                      NULL) == MU_EFORKED;
+        _exit(refused ? 0 : 1);
+    }
+    int status;
+    mu_check_eq(waitpid(copy, &status, 0), copy);
+    mu_check_eq(status, 0);
+    mu_check_ok(rig_run(&rig, "ping"));
     rig_stop(&rig);
 }
