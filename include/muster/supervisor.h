@@ -77,10 +77,13 @@ typedef mu_err (*mu_start_fn)(void *extra, void *arg, mu_pid *ret_pid, mu_reason
 
 struct mu_supervisor_options;
 
-/* Extension: the waiting time between restarts that fail, or follow one another quickly. */
+/*
+ * Extension: how long a child that ended is waited for before it is started again. The wait doubles
+ * with each restart in a row; a child that has lived longer than max_ms begins anew.
+ */
 typedef struct mu_backoff {
-    int64_t first_ms;   /* before the second restart within the window; 0: no back-off */
-    int64_t max_ms;     /* doubled each time, up to this; 0: 30,000 */
+    int64_t first_ms;   /* before the first restart; 0: no back-off */
+    int64_t max_ms;     /* the longest wait; 0: 30,000 */
     int jitter_percent; /* each wait is shortened by up to this share; 0..100 */
 } mu_backoff;
 
@@ -102,7 +105,7 @@ typedef struct mu_child_spec {
     int64_t shutdown_ms; /* see above */
     bool significant;    /* its end may end the supervisor: see auto_shutdown */
 
-    /* Extensions: a record of its own besides the supervisor's, and back-off. 0: none. */
+    /* Extensions: a record of its own instead of the supervisor's, and back-off. 0: none. */
     int intensity;
     int64_t period_ms;
     mu_backoff backoff;

@@ -9,6 +9,7 @@
 
 #include "otp/debug.h"
 #include "otp/gen.h"
+#include "otp/server.h"
 #include "runtime/call.h"
 
 void mu__debug_request_unref(void *arg)
@@ -72,7 +73,7 @@ static mu_err ask(mu_pid pid, mu__debug_request *request, int64_t timeout_ms)
 {
     if (!request)
         return mu_pid_is_none(pid) ? MU_ENOPROC : MU_ENOMEM;
-    if (mu_pid_equal(pid, mu_self()))
+    if (mu_pid_equal(pid, mu_self()) || mu__parent_waits(pid))
         return MU_ESELF;
     mu_reason reason;
     return converse(pid, request, timeout_ms, &reason);
@@ -221,8 +222,10 @@ mu_err mu__debug_stop(mu_pid pid, const mu_reason *reason, int64_t timeout_ms,
                       mu_reason *ret_reason)
 {
     *ret_reason = *reason;
-    if (mu_pid_equal(pid, mu_self()))
+    if (mu_pid_equal(pid, mu_self()) || mu__parent_waits(pid)) {
+        *ret_reason = mu_reason_error(MU_ESELF, NULL);
         return MU_ESELF;
+    }
     mu__debug_request *request = request_new(pid, MU__DEBUG_TERMINATE);
     if (!request)
         return mu_pid_is_none(pid) ? MU_ENOPROC : MU_ENOMEM;

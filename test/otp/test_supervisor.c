@@ -615,6 +615,40 @@ MU_TEST(supervisor, SUP_34_a_child_that_calls_its_supervisor_from_init_gets_an_e
     stop_system(system);
 }
 
+static mu_init init_with_arg(void *arg)
+{
+    return mu_init_ok(arg);
+}
+
+static void ask_parent_at_the_end(void *state, const mu_reason *reason)
+{
+    (void)reason;
+    mu_err *errs = state;
+    mu_pid boss = mu__parent();
+    mu_child_counts counts;
+    errs[0] = mu_supervisor_count_children(boss, &counts);
+    errs[1] = mu_supervisor_terminate_child(boss, "asking");
+    errs[2] = mu_gen_server_stop(boss, NULL, MU_INFINITY, NULL);
+    errs[3] = mu_sys_suspend(boss, MU_INFINITY);
+}
+
+MU_TEST(supervisor, misuse_a_child_that_calls_its_supervisor_from_terminate_gets_an_error)
+{
+    mu_system *system = start_system();
+    static const mu_gen_server asking = {.init = init_with_arg,
+                                         .terminate = ask_parent_at_the_end};
+    static mu_err errs[4];
+    static const mu_child_spec table[] = {
+        MU_CHILD(.id = "asking", .server = &asking, .server_options = &trapping, .arg = errs)};
+    mu_supervisor_options options = MU_SUPERVISOR(MU_CHILDREN(table));
+    mu_pid pid;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    stop(pid);
+    for (int i = 0; i < 4; i++)
+        mu_check_eq(errs[i], MU_ESELF);
+    stop_system(system);
+}
+
 MU_TEST(supervisor, SUP_38_a_restarted_supervisor_starts_from_its_table)
 {
     mu_system *system = start_system();
