@@ -95,6 +95,7 @@ static void return_unused(mu__ticket *ticket)
 static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan)
 {
     ticket->job = NULL;
+    ticket->queued_at = plan->attempts_left == ATTEMPTS ? plan->entered : mu__now(pool->system);
     ticket->execution_timeout_ms = plan->options.execution_timeout_ms;
     ticket->total_deadline = plan->total_deadline;
     bool served;
@@ -153,7 +154,9 @@ mu__exchange mu__attempt(mu_pool *pool, mu__ticket *ticket, const mu__call_plan 
     /* A worker that was made to leave took its request with it. */
     if (outcome == MU__EXCHANGE_DEAD && mu__pool_closing(pool))
         reply->err = MU_ESHUTDOWN;
-    (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s", ticket->slot->info.id);
+    if (reply->err != MU_OK)
+        (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s",
+                       ticket->slot->info.id);
     mu__slot_end(ticket, outcome, reply);
     return outcome;
 }
@@ -221,10 +224,9 @@ static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan
         result->attempts++;
         int64_t began = ticket->began;
         mu__exchange outcome = mu__attempt(pool, ticket, plan, reply);
-        int64_t now = mu__now(pool->system);
         result->queued_ns = began - plan->entered;
-        result->executed_ns = now - began;
-        if (!mu__may_retry(plan, outcome, reply, now))
+        result->executed_ns = ticket->ended - began;
+        if (!mu__may_retry(plan, outcome, reply, ticket->ended))
             return reply->err;
         mu_value_clear(&reply->result);
         mu_error_clear(&reply->error);
@@ -245,7 +247,8 @@ static void hand_over(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu__
         reply->error = (mu_error)MU_ERROR_INIT;
     }
     mu_value_clear(&reply->result);
-    mu_error_clear(&reply->error);
+    if (err != MU_OK)
+        mu_error_clear(&reply->error);
 }
 
 mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
@@ -261,16 +264,14 @@ mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
     if (err != MU_OK)
         return err;
     mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
-    err = mu__pool_enter(pool);
+    mu__ticket *ticket;
+    err = mu__pool_enter(pool, &ticket);
     if (err == MU_OK) {
         mu__result result = {.executed_ns = -1};
-        mu__ticket *ticket = mu__ticket_take(pool);
         err = ticket ? run_request(pool, ticket, &plan, &reply, &result) : MU_ENOMEM;
         result.err = err;
-        if (ticket)
-            mu__ticket_give(pool, ticket);
         hand_over(pool, &plan, err, &reply, ret_result, ret_error);
-        mu__pool_leave(pool, &result);
+        mu__pool_leave(pool, ticket, &result);
     } else {
         hand_over(pool, &plan, err, &reply, ret_result, ret_error);
     }

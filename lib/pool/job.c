@@ -95,7 +95,7 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply)
     mu_error_clear(&reply->error);
     mu__result result = job->result;
     job_free(job);
-    mu__pool_leave(pool, &result);
+    mu__pool_leave(pool, NULL, &result);
 }
 
 void mu__job_fail(mu__job *job)
@@ -122,6 +122,7 @@ static void send_to_manager(mu__job *job, mu_err failure)
 static void place_job(mu__job *job)
 {
     bool served;
+    job->ticket.queued_at = mu__now(job->pool->system);
     mu_err err =
         mu__ticket_place(job->pool, &job->ticket, job->plan.options.priority, true, &served);
     if (err != MU_OK)
@@ -156,10 +157,9 @@ void mu__job_run(mu__job *job)
     int64_t began = job->ticket.began;
     job->result.attempts++;
     mu__exchange outcome = mu__attempt(pool, &job->ticket, &job->plan, &reply);
-    int64_t now = mu__now(pool->system);
     job->result.queued_ns = began - job->plan.entered;
-    job->result.executed_ns = now - began;
-    if (mu__may_retry(&job->plan, outcome, &reply, now)) {
+    job->result.executed_ns = job->ticket.ended - began;
+    if (mu__may_retry(&job->plan, outcome, &reply, job->ticket.ended)) {
         mu_value_clear(&reply.result);
         mu_error_clear(&reply.error);
         place_job(job);
@@ -258,6 +258,7 @@ static mu_err start_job(mu_pool *pool, mu__job *job, mu_job *ret_job)
     /* Set before the job can be served and freed by others. */
     if (job->plan.queue_deadline != MU_NEVER)
         err = mu__alarm_set(pool->system, &job->alarm, job->plan.queue_deadline);
+    job->ticket.queued_at = job->plan.entered;
     if (err == MU_OK)
         err = mu__ticket_place(pool, &job->ticket, job->plan.options.priority,
                                job->plan.options.queue_timeout_ms >= 0, &served);
@@ -280,7 +281,7 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
     err = mu__plan_make(pool, command, args, options, &plan, NULL);
     if (err != MU_OK)
         return err;
-    err = mu__pool_enter(pool);
+    err = mu__pool_enter(pool, NULL);
     if (err != MU_OK)
         return err;
     mu__job *job = NULL;
@@ -296,7 +297,7 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
     }
     if (err != MU_OK) {
         mu__result result = {.err = err, .executed_ns = -1};
-        mu__pool_leave(pool, &result);
+        mu__pool_leave(pool, NULL, &result);
     }
     return err;
 }

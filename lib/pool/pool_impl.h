@@ -59,9 +59,9 @@ typedef struct mu__ticket {
     mu__slot *slot;
     mu__channel *channel; /* a reference */
     uint64_t request_id;
-    mu_pid actor;                                 /* of the generation that serves */
-    int64_t queued_at, began;                     /* began: when it was served */
-    int64_t execution_timeout_ms, total_deadline; /* set by whoever places it */
+    mu_pid actor;                                            /* of the generation that serves */
+    int64_t began, ended;                                    /* served; given back */
+    int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
     mu__job *job; /* NULL: a thread waits */
 } mu__ticket;
@@ -151,10 +151,14 @@ typedef struct mu__result {
     uint64_t attempts;
 } mu__result;
 
-/* Enters the pool: counts the request. MU_ESHUTDOWN, MU_EUNAVAILABLE (counted too). */
-mu_err mu__pool_enter(mu_pool *pool);
-/* Leaves it with the outcome. */
-void mu__pool_leave(mu_pool *pool, const mu__result *result);
+/*
+ * Enters the pool: counts the request, and gives a ticket unless `ret_ticket` is NULL; that is NULL
+ * when memory is short, and the pool has been entered all the same. MU_ESHUTDOWN, MU_EUNAVAILABLE
+ * (counted too).
+ */
+mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket);
+/* Leaves it with the outcome, and gives the ticket back if it is not NULL. */
+void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result);
 
 /*
  * Takes an idle slot at once (*ret_served) or queues the ticket, which is then told through its
@@ -165,8 +169,6 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
                         bool *ret_served);
 /* Takes a waiting ticket out of the queue; false: it has been served or refused already. */
 bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket);
-mu__ticket *mu__ticket_take(mu_pool *pool);
-void mu__ticket_give(mu_pool *pool, mu__ticket *ticket);
 
 /* When a served request is overdue. */
 int64_t mu__ticket_deadline(const mu__ticket *ticket);

@@ -51,19 +51,38 @@ static uint64_t *counter_of(mu_pool_stats *stats, mu_err err)
     }
 }
 
-mu_err mu__pool_enter(mu_pool *pool)
+/* A ticket that nobody has had before; NULL if memory is short. Not under the lock. */
+static mu__ticket *new_ticket(mu_pool *pool)
 {
+    mu__ticket *ticket = mu__sys(pool->system)->alloc(sizeof *ticket);
+    if (!ticket)
+        return NULL;
+    mu__waiter_init(&ticket->waiter);
+    mu_lock_acquire(&pool->lock);
+    ticket->next_all = pool->all_tickets;
+    pool->all_tickets = ticket;
+    mu_lock_release(&pool->lock);
+    return ticket;
+}
+
+mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket)
+{
+    mu__ticket *ticket = NULL;
     mu_lock_acquire(&pool->lock);
     mu_err err = phase_error(pool->phase);
     pool->stats.requests++;
     if (err == MU_OK) {
         pool->running++;
         pool->inside++;
+        if (ret_ticket && (ticket = pool->free_tickets) != NULL)
+            pool->free_tickets = ticket->next_free;
     } else {
         pool->stats.errors++;
         (*counter_of(&pool->stats, err))++;
     }
     mu_lock_release(&pool->lock);
+    if (err == MU_OK && ret_ticket)
+        *ret_ticket = ticket ? ticket : new_ticket(pool);
     return err;
 }
 
@@ -73,9 +92,13 @@ static void changed_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
         mu__notify(&w->waiter);
 }
 
-void mu__pool_leave(mu_pool *pool, const mu__result *result)
+void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result)
 {
     mu_lock_acquire(&pool->lock);
+    if (ticket) {
+        ticket->next_free = pool->free_tickets;
+        pool->free_tickets = ticket;
+    }
     pool->running--;
     pool->inside--;
     if (result->err == MU_OK) {
@@ -153,34 +176,6 @@ mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadli
 }
 
 /* ---- tickets ------------------------------------------------------------------------------ */
-
-mu__ticket *mu__ticket_take(mu_pool *pool)
-{
-    mu_lock_acquire(&pool->lock);
-    mu__ticket *ticket = pool->free_tickets;
-    if (ticket)
-        pool->free_tickets = ticket->next_free;
-    mu_lock_release(&pool->lock);
-    if (ticket)
-        return ticket;
-    ticket = mu__sys(pool->system)->alloc(sizeof *ticket);
-    if (!ticket)
-        return NULL;
-    mu__waiter_init(&ticket->waiter);
-    mu_lock_acquire(&pool->lock);
-    ticket->next_all = pool->all_tickets;
-    pool->all_tickets = ticket;
-    mu_lock_release(&pool->lock);
-    return ticket;
-}
-
-void mu__ticket_give(mu_pool *pool, mu__ticket *ticket)
-{
-    mu_lock_acquire(&pool->lock);
-    ticket->next_free = pool->free_tickets;
-    pool->free_tickets = ticket;
-    mu_lock_release(&pool->lock);
-}
 
 /* ---- idle slots --------------------------------------------------------------------------- */
 
@@ -285,8 +280,7 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
     ticket->slot = NULL;
     ticket->channel = NULL;
     ticket->link.next = NULL;
-    int64_t now = mu__now(pool->system);
-    ticket->queued_at = now;
+    int64_t now = ticket->queued_at;
     atomic_store(&ticket->state, MU__TICKET_WAITING);
 
     mu_lock_acquire(&pool->lock);
@@ -444,6 +438,7 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
     mu_pool *pool = slot->pool;
     int64_t now = mu__now(pool->system);
     aftermath after = aftermath_of(outcome, reply);
+    ticket->ended = now;
 
     mu_lock_acquire(&pool->lock);
     account(slot, ticket, reply, now);
