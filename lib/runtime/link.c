@@ -54,6 +54,8 @@ mu_err mu__link_pair(mu__actor *self, mu_pid pid) MU_NO_TSA
         lock_pair(self, peer);
         if (!mu__lives_locked(peer, pid)) {
             err = MU_ENOPROC;
+        } else if (!mu__lives_locked(self, mu__pid_of(self))) {
+            err = MU_EKILLED; /* nobody would take the edge down any more */
         } else if (!linked_locked(self, pid)) {
             push_edge(&self->links, &mine);
             push_edge(&peer->links, &theirs);
@@ -77,6 +79,8 @@ mu_err mu__monitor_pair(mu__actor *self, mu_pid pid, mu_ref ref) MU_NO_TSA
         lock_pair(self, peer);
         if (!mu__lives_locked(peer, pid)) {
             err = MU_ENOPROC;
+        } else if (!mu__lives_locked(self, mu__pid_of(self))) {
+            err = MU_EKILLED; /* nobody would take the edge down any more */
         } else {
             push_edge(&self->monitors, &mine);
             push_edge(&peer->watchers, &theirs);

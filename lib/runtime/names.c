@@ -28,8 +28,8 @@ mu_err mu__name_take(mu__actor *actor, mu_pid pid, const char *name)
     mu_err err;
     mu_lock_acquire(&names->lock);
     /* A finisher sets the state first and takes this lock after: one of the two sees the other. */
-    if (atomic_load(&actor->generation) != pid.generation ||
-        atomic_load(&actor->state) != MU__ALIVE) {
+    if (atomic_load(&actor->state) != MU__ALIVE ||
+        atomic_load(&actor->generation) != pid.generation) {
         err = MU_ENOPROC;
     } else if (actor->name[0]) {
         err = MU_EALREADY_REGISTERED;

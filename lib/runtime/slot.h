@@ -99,18 +99,19 @@ static inline mu_pid mu__pid_of(const mu__actor *actor)
 static inline bool mu__lives_locked(const mu__actor *actor, mu_pid pid)
 {
     mu__state state = atomic_load(&actor->state);
-    return atomic_load(&actor->generation) == pid.generation &&
-           (state == MU__ALIVE || state == MU__EXITING);
+    return (state == MU__ALIVE || state == MU__EXITING) &&
+           atomic_load(&actor->generation) == pid.generation;
 }
 
-/* A glance without the lock: may be out of date at once. */
+/*
+ * A glance without the lock: may be out of date at once. The state is read before the generation:
+ * the other way round a slot that changes hands in between would lend the dead its new tenant's
+ * life.
+ */
 static inline bool mu__living(mu_pid pid)
 {
     mu__actor *actor = mu__actor_of(pid);
-    if (!actor || atomic_load(&actor->generation) != pid.generation)
-        return false;
-    mu__state state = atomic_load(&actor->state);
-    return state == MU__ALIVE || state == MU__EXITING;
+    return actor && mu__lives_locked(actor, pid);
 }
 
 static inline bool mu__actor_told(const mu__actor *actor)
@@ -126,7 +127,7 @@ void mu__slot_release(mu__actor *actor);
 mu_err mu__signal_exit(mu_pid pid, mu_pid from, const mu_reason *reason, bool via_link);
 /* Takes an actor from ALIVE or EXITING to DEAD and tells everybody. `own`: by its own thread. */
 void mu__actor_finish(mu__actor *actor, mu_pid pid, const mu_reason *reason, bool own);
-/* Ties two living actors; MU_ENOPROC if `pid` is dead, MU_ENOMEM. */
+/* Ties two living actors; MU_ENOPROC if `pid` is dead, MU_EKILLED if `self` is, MU_ENOMEM. */
 mu_err mu__link_pair(mu__actor *self, mu_pid pid);
 mu_err mu__monitor_pair(mu__actor *self, mu_pid pid, mu_ref ref);
 /* Pushes a node made for `pid`; consumes it. False if it could not be delivered. */

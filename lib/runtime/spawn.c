@@ -27,13 +27,17 @@ mu_pid mu__parent(void)
 
 /* ---- exits -------------------------------------------------------------------------------- */
 
+/* Kill is an order, not a reason: to have died of it is `killed`, which peers can trap. */
+static mu_reason as_reason(const mu_reason *reason)
+{
+    return reason->cls == MU_REASON_KILL ? mu_reason_killed() : *reason;
+}
+
 void mu_exit(const mu_reason *reason)
 {
     if (!current || !current->catcher)
         return;
-    current->catcher->reason = *reason;
-    if (reason->cls == MU_REASON_KILL)
-        current->catcher->reason = mu_reason_killed();
+    current->catcher->reason = as_reason(reason);
     longjmp(current->catcher->frame, 1);
 }
 
@@ -60,7 +64,7 @@ mu_err mu_set_exit_reason(const mu_reason *reason)
 {
     if (!current)
         return MU_ENOTACTOR;
-    current->exit_reason = *reason;
+    current->exit_reason = as_reason(reason);
     return MU_OK;
 }
 
@@ -111,28 +115,34 @@ static void drop_inbox(mu__actor *actor)
     actor->inbox_length = 0;
 }
 
-static void actor_main(void *arg)
+/* Death, if no killer was first, and the slot's release; by the one who has the actor's body. */
+static void end_tenancy(mu__actor *actor, const mu_reason *reason)
 {
-    mu__actor *actor = arg;
-    current = actor;
-    mu_pid pid = mu__pid_of(actor);
-    mu_reason reason;
-    if (!mu__catch_exit(run_body, actor, &reason))
-        reason = actor->exit_reason;
-    if (actor->destroy_arg)
-        actor->destroy_arg(actor->arg);
-    mu__actor_finish(actor, pid, &reason, true);
+    mu__actor_finish(actor, mu__pid_of(actor), reason, true);
     /* A killer may still be telling the others: the slot is not free before it is done. */
     while (!atomic_load(&actor->finished))
         (void)mu__park_wait(&actor->park, MU_NEVER);
     drop_inbox(actor);
-    current = NULL;
+    if (current == actor)
+        current = NULL;
     mu_lock_acquire(&actor->lock);
     bool abandoned = actor->abandoned;
     mu_lock_release(&actor->lock);
     if (abandoned)
         atomic_fetch_sub(&actor->system->n_abandoned, 1);
     mu__slot_release(actor);
+}
+
+static void actor_main(void *arg)
+{
+    mu__actor *actor = arg;
+    current = actor;
+    mu_reason reason;
+    if (!mu__catch_exit(run_body, actor, &reason))
+        reason = actor->exit_reason;
+    if (actor->destroy_arg)
+        actor->destroy_arg(actor->arg);
+    end_tenancy(actor, &reason);
 }
 
 /* ---- the starter's side ------------------------------------------------------------------- */
@@ -157,7 +167,7 @@ static mu_err tie_actor(mu__actor *actor, const mu_spawn_options *options)
     return err;
 }
 
-/* An actor whose thread never ran: nobody but the starter has heard of it. */
+/* An actor whose thread never ran. Its name may have been heard of, and a killer be at it. */
 static void discard_actor(mu__actor *actor, const mu_spawn_options *options, bool tied)
 {
     if (tied && options->link)
@@ -165,9 +175,7 @@ static void discard_actor(mu__actor *actor, const mu_spawn_options *options, boo
     if (tied && options->monitor)
         (void)mu_demonitor(*options->monitor, true);
     mu_reason normal = mu_reason_normal();
-    mu__actor_finish(actor, mu__pid_of(actor), &normal, true);
-    drop_inbox(actor);
-    mu__slot_release(actor);
+    end_tenancy(actor, &normal);
 }
 
 static mu_err check_spawn(mu_system *system, const mu_spawn_options *options, mu_actor_fn body)
@@ -195,7 +203,11 @@ static mu_err start_actor(mu_system *system, const mu_spawn_options *options, mu
     actor->trap_exit = options->trap_exit;
     mu_lock_release(&actor->lock);
     mu_pid pid = mu__pid_of(actor);
-    err = tie_actor(actor, options);
+    /* Asked again now that it counts as living: whoever stops the system sees the one or the other.
+     */
+    err = mu__usable(system);
+    if (err == MU_OK)
+        err = tie_actor(actor, options);
     bool tied = err == MU_OK;
     if (tied)
         err = mu__thread_start(system, actor_main, actor, options->stack_size);

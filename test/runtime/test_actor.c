@@ -1,8 +1,10 @@
 /* The life of actors: spawn, exit signals, links, monitors, names. Ids: OTP's items LINK-xx. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/as_actor.h"
+#include "runtime/slot.h"
 
 enum { GO = 1, VALUE, ASK };
 
@@ -435,4 +437,95 @@ static void body_race(mu_system *system)
 MU_TEST(actor, X2_a_monitor_set_while_its_target_dies_gives_one_notice)
 {
     as_actor(body_race);
+}
+
+static void body_killed_links(mu_system *system)
+{
+    mu_pid peer = waiting_actor(system);
+    mu_reason kill = mu_reason_kill();
+    mu_check_ok(mu_exit_signal(mu_self(), &kill));
+    /* As a call does that was past its own check when the kill came. */
+    mu_check_eq(mu__link_pair(mu__actor_self(), peer), MU_EKILLED);
+    mu_check_eq(mu__monitor_pair(mu__actor_self(), peer, 1), MU_EKILLED);
+}
+MU_TEST(actor, the_dead_leave_no_links_to_the_next_tenant_of_their_slot)
+{
+    as_actor(body_killed_links);
+}
+
+static void end_with_kill(void *arg)
+{
+    (void)arg;
+    mu_reason kill = mu_reason_kill();
+    mu_check_ok(mu_set_exit_reason(&kill));
+}
+static void body_reason_kill(mu_system *system)
+{
+    mu_check_ok(mu_trap_exit(true, NULL));
+    mu_spawn_options o = MU_SPAWN_OPTIONS_INIT;
+    o.link = true;
+    mu_pid pid;
+    mu_check_ok(mu_spawn(system, &o, end_with_kill, NULL, &pid));
+    mu_check_eq(expect_exit(pid).cls, MU_REASON_KILLED);
+}
+MU_TEST(actor, LINK_04_an_actor_that_ends_with_kill_takes_no_trapping_peer_along)
+{
+    as_actor(body_reason_kill);
+}
+
+/* ---- what happens while an actor is being started ----------------------------------------- */
+
+static mu_sys meddling; /* the real calls but for one */
+static mu_system *meddled;
+
+static int kill_the_named(pthread_t *thread, const pthread_attr_t *attr, void *(*body)(void *),
+                          void *arg)
+{
+    mu_pid pid = meddled ? mu_whereis(meddled, "named") : MU_PID_NONE;
+    if (mu_pid_is_none(pid))
+        return mu__sys_real.thread_create(thread, attr, body, arg);
+    mu_reason kill = mu_reason_kill();
+    mu_check_ok(mu_exit_signal(pid, &kill));
+    return EAGAIN;
+}
+static void *close_the_system(size_t size)
+{
+    if (meddled)
+        mu__runtime_close(meddled);
+    return mu__sys_real.alloc(size);
+}
+
+static void start_meddled(void)
+{
+    mu_system_options o = MU_SYSTEM_OPTIONS_INIT;
+    o.sys = &meddling;
+    meddled = NULL;
+    mu_system *system;
+    mu_check_ok(mu__runtime_start(&o, &system));
+    meddled = system;
+}
+
+MU_TEST(actor, one_that_is_killed_before_its_thread_could_not_be_made_frees_its_slot_once)
+{
+    meddling = mu__sys_real;
+    meddling.thread_create = kill_the_named;
+    start_meddled();
+    mu_spawn_options o = MU_SPAWN_OPTIONS_INIT;
+    o.name = "named";
+    mu_pid pid;
+    mu_check_eq(mu_spawn(meddled, &o, wait_for_go, NULL, &pid), MU_ERRNO(EAGAIN));
+    mu_check_eq(mu_system_abandoned_threads(meddled), 0u);
+    mu_check_eq(mu_system_actors(meddled), 0u);
+    mu_check_eq(mu__runtime_stop(&meddled), 0u);
+}
+
+MU_TEST(actor, one_that_is_being_started_while_the_system_closes_does_not_start)
+{
+    meddling = mu__sys_real;
+    meddling.alloc = close_the_system;
+    start_meddled();
+    mu_pid pid;
+    mu_check_eq(mu_spawn(meddled, NULL, wait_for_go, NULL, &pid), MU_ESTOPPED);
+    mu_check_eq(mu_system_actors(meddled), 0u);
+    mu_check_eq(mu__runtime_stop(&meddled), 0u);
 }
