@@ -35,6 +35,8 @@ mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
  * Stops everything in reverse order, waits, frees the system and sets the pointer to NULL. Threads
  * that have not returned after `stop_timeout_ms` are abandoned: the memory that they can still
  * reach stays. Returns the number of abandoned threads (0: clean). NULL is allowed.
+ * In a forked copy of the process it does nothing: the system is the parent's. Pools are freed
+ * first.
  */
 size_t mu_system_stop(mu_system **take_system);
 

@@ -367,8 +367,7 @@ void mu__child_forget(mu__child *child)
         if (!calling)
             return;
         /* Not to be cut short by an exit signal: the callback's ctx is the caller's to free. */
-        while (mu__sleeper_sleep(&sleeper, MU_NEVER) == MU_EKILLED)
-            (void)mu__park_wait(atomic_load(&sleeper.waiter.park), MU_NEVER);
+        mu__sleeper_sleep_out(&sleeper);
         mu_lock_acquire(&warden->lock); /* the waker is through with the sleeper */
         mu_lock_release(&warden->lock);
     }

@@ -159,6 +159,11 @@ mu_err mu__sleeper_sleep(mu__sleeper *sleeper, int64_t deadline)
     return mu__wait(&sleeper->waiter, is_done, &sleeper->done, deadline);
 }
 
+void mu__sleeper_sleep_out(mu__sleeper *sleeper)
+{
+    mu__wait_out(&sleeper->waiter, is_done, &sleeper->done);
+}
+
 /* ---- the link ------------------------------------------------------------------------------ */
 
 mu_err mu__warden_lock_link(mu__warden *warden, int64_t deadline, mu_error *ret_error) MU_NO_TSA

@@ -95,6 +95,8 @@ void mu__sleeper_leave(mu__sleeper **list, mu__sleeper *sleeper);
 void mu__sleepers_wake(mu__sleeper **list);
 /* Sleeps, without the lock: MU_OK, MU_ETIMEOUT, MU_EKILLED. */
 mu_err mu__sleeper_sleep(mu__sleeper *sleeper, int64_t deadline);
+/* The same until it is woken, also in an actor that has been told to exit. */
+void mu__sleeper_sleep_out(mu__sleeper *sleeper);
 
 /* ---- warden.c ------------------------------------------------------------------------------ */
 

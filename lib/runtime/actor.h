@@ -84,6 +84,8 @@ typedef struct mu__waiter {
 } mu__waiter;
 void mu__waiter_init(mu__waiter *waiter);
 mu_err mu__wait(mu__waiter *waiter, bool (*done)(void *arg), void *arg, int64_t deadline);
+/* The same whatever happens to the calling actor: for memory that is the caller's to free. */
+void mu__wait_out(mu__waiter *waiter, bool (*done)(void *arg), void *arg);
 void mu__notify(mu__waiter *waiter);
 
 /*

@@ -59,6 +59,8 @@ mu_err mu__call_open(mu_system *system, mu__call **ret_call, mu__reply_to *ret_t
     mu__actor *self = mu__actor_self();
     if (self && mu__actor_told(self))
         return MU_EKILLED;
+    if (mu__usable(system) == MU_EFORKED)
+        return MU_EFORKED;
     mu_lock_acquire(&system->calls_lock);
     bool some = system->free_calls || refill_locked(system);
     mu__call *call = some ? system->free_calls : NULL;

@@ -28,7 +28,7 @@
 
 typedef struct mu__call mu__call;
 
-/* Takes a call slot. MU_ENOMEM, MU_EKILLED. */
+/* Takes a call slot. MU_ENOMEM, MU_EKILLED, MU_EFORKED: nobody would ever answer. */
 mu_err mu__call_open(mu_system *system, mu__call **ret_call, mu__reply_to *ret_to);
 
 /*

@@ -68,8 +68,7 @@ static void await_callback(mu__io *io, const void *what)
         return;
     /* Not to be interrupted by an exit signal: the callback is short, the memory is the caller's.
      */
-    while (mu__wait(&remover.waiter, remover_done, &remover.done, MU_NEVER) == MU_EKILLED)
-        (void)mu__park_wait(atomic_load(&remover.waiter.park), MU_NEVER);
+    mu__wait_out(&remover.waiter, remover_done, &remover.done);
     mu_lock_acquire(&io->lock); /* end_callback is through with the remover */
     mu_lock_release(&io->lock);
 }
@@ -127,7 +126,7 @@ mu_err mu__io_add(mu_system *system, mu__io_source *source)
     mu__io *io = &system->io;
     uint32_t index = 0;
     mu_lock_acquire(&io->lock);
-    mu_err err = find_entry_locked(io, &index);
+    mu_err err = io->stopped ? MU_ESTOPPED : find_entry_locked(io, &index);
     if (err == MU_OK) {
         source->index = index;
         io->entries[index].source = source;
@@ -268,9 +267,9 @@ mu_err mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline)
     mu_lock_acquire(&io->lock);
     if (alarm->heap_index)
         remove_locked(io, alarm);
-    mu_err err = MU_OK;
+    mu_err err = io->stopped ? MU_ESTOPPED : MU_OK;
     alarm->deadline = deadline;
-    if (deadline != MU_NEVER)
+    if (err == MU_OK && deadline != MU_NEVER)
         err = grow_heap_locked(io);
     if (err == MU_OK && deadline != MU_NEVER) {
         place_locked(io, io->heap_length++, alarm);
@@ -388,7 +387,7 @@ static mu_err start_thread(mu_system *system)
     return rc == 0 ? MU_OK : MU_ERRNO(rc);
 }
 
-mu_err mu__io_start(mu_system *system) MU_NO_TSA
+void mu__io_init(mu_system *system) MU_NO_TSA
 {
     mu__io *io = &system->io;
     io->system = system;
@@ -396,17 +395,37 @@ mu_err mu__io_start(mu_system *system) MU_NO_TSA
     io->epoll = io->timer = io->wake = -1;
     io->armed = MU_NEVER;
     io->free_hint = 1;
+}
+
+mu_err mu__io_start(mu_system *system)
+{
     mu_err err = open_fds(system);
     return err == MU_OK ? start_thread(system) : err;
 }
 
-static void close_fd(int fd)
+static void close_fd(int *fd)
 {
-    if (fd >= 0)
-        (void)close(fd);
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
 }
 
-void mu__io_stop(mu_system *system) MU_NO_TSA
+static void let_go_locked(mu__io *io) MU_REQUIRES(&io->lock)
+{
+    for (size_t i = 0; i < io->n_entries; i++)
+        if (io->entries[i].source)
+            io->entries[i].source->index = 0;
+    for (size_t i = 0; i < io->heap_length; i++)
+        io->heap[i]->heap_index = 0;
+    free(io->entries);
+    free(io->heap);
+    io->entries = NULL;
+    io->heap = NULL;
+    io->n_entries = io->heap_length = io->heap_room = 0;
+    io->stopped = true;
+}
+
+void mu__io_stop(mu_system *system)
 {
     mu__io *io = &system->io;
     if (io->started) {
@@ -417,13 +436,10 @@ void mu__io_stop(mu_system *system) MU_NO_TSA
         (void)pthread_join(io->thread, NULL);
         io->started = false;
     }
-    close_fd(io->epoll);
-    close_fd(io->timer);
-    close_fd(io->wake);
-    io->epoll = io->timer = io->wake = -1;
-    free(io->entries);
-    free(io->heap);
-    io->entries = NULL;
-    io->heap = NULL;
-    mu_lock_deinit(&io->lock);
+    mu_lock_acquire(&io->lock);
+    let_go_locked(io);
+    mu_lock_release(&io->lock);
+    close_fd(&io->epoll);
+    close_fd(&io->timer);
+    close_fd(&io->wake);
 }

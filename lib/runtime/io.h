@@ -43,7 +43,7 @@ typedef struct mu__alarm {
     size_t heap_index; /* private: 0 = not set, else place + 1 */
 } mu__alarm;
 
-/* Sets or moves an alarm. MU_ENOMEM. */
+/* Sets or moves an alarm. MU_ENOMEM, MU_ESTOPPED. */
 mu_err mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline);
 /*
  * Unsets it. True: it will not fire. False: it was not set, has fired, or fires right now - then,

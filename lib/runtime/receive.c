@@ -280,6 +280,12 @@ mu_err mu__wait(mu__waiter *waiter, bool (*done)(void *arg), void *arg, int64_t 
     }
 }
 
+void mu__wait_out(mu__waiter *waiter, bool (*done)(void *arg), void *arg)
+{
+    while (mu__wait(waiter, done, arg, MU_NEVER) == MU_EKILLED)
+        (void)mu__park_wait(atomic_load(&waiter->park), MU_NEVER);
+}
+
 void mu__notify(mu__waiter *waiter)
 {
     mu__park *park = atomic_load(&waiter->park);

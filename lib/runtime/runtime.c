@@ -55,6 +55,7 @@ static void init_tables(mu_system *system)
     mu_lock_init(&system->slots_lock);
     mu_lock_init(&system->calls_lock);
     atomic_store(&system->next_ref, 1);
+    mu__io_init(system);
     mu__names_init(system);
     mu__threads_init(system);
     mu__timers_init(system);
@@ -118,6 +119,8 @@ size_t mu__runtime_stop(mu_system **take_system)
         return 0;
     mu_system *system = *take_system;
     *take_system = NULL;
+    if (mu__usable(system) == MU_EFORKED)
+        return 0; /* its threads are the parent's, its fds are shared with it */
     mu__runtime_close(system);
     int64_t deadline =
         mu_deadline(mu_clock_now(&mu__clock_monotonic), system->options.stop_timeout_ms);
@@ -147,6 +150,7 @@ void mu__system_free(mu_system *system) MU_NO_TSA
     mu_lock_deinit(&system->slots_lock);
     mu_lock_deinit(&system->calls_lock);
     mu_lock_deinit(&system->threads.lock);
+    mu_lock_deinit(&system->io.lock);
     if (system->fork_page)
         (void)munmap((void *)system->fork_page, (size_t)sysconf(_SC_PAGESIZE));
     free(system);

@@ -55,6 +55,7 @@ typedef struct mu__io {
     bool started;
     _Atomic bool quit;
     mu_lock lock;
+    bool stopped MU_GUARDED_BY(lock);          /* nothing is watched or set any more */
     mu__io_entry *entries MU_GUARDED_BY(lock); /* entry 0 is unused */
     size_t n_entries MU_GUARDED_BY(lock);
     uint32_t free_hint MU_GUARDED_BY(lock); /* no free entry stands before it */
@@ -118,7 +119,12 @@ void mu__threads_init(mu_system *system);
 size_t mu__threads_stop(mu_system *system, int64_t deadline);
 
 /* io.c */
+void mu__io_init(mu_system *system);
 mu_err mu__io_start(mu_system *system);
+/*
+ * Ends the thread and lets go of all sources and alarms. Abandoned threads may come back later and
+ * remove or set theirs: the one finds nothing, the other is refused.
+ */
 void mu__io_stop(mu_system *system);
 /* Takes an alarm out if it has not begun to fire; never waits. */
 bool mu__alarm_withdraw(mu_system *system, mu__alarm *alarm);

@@ -50,6 +50,8 @@ size_t mu_system_stop(mu_system **take_system)
         return 0;
     mu_system *system = *take_system;
     *take_system = NULL;
+    if (mu__usable(system) == MU_EFORKED)
+        return 0;
     stop_root(system);
     mu__warden *warden = mu__warden_of(system);
     mu__warden_stop(&warden, WARDEN_STOP_MS);

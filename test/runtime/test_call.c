@@ -1,4 +1,7 @@
 /* Requests and replies apart from the mailbox. */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "runtime/actor.h"
 #include "runtime/call.h"
 #include "runtime/runtime.h"
@@ -52,5 +55,25 @@ MU_TEST(call, a_foreign_thread_calls_and_hears_of_the_death_of_the_server)
     mu_check_ok(mu__call_request(call, pid, MU__KIND_CALL, mu_message_string(TICK, "dead")));
     mu_check_eq(mu__call_wait(call, MU_NEVER, NULL, &reason), MU_ENOPROC);
     mu__call_close(call);
+    mu_check_eq(mu__runtime_stop(&system), 0u);
+}
+
+MU_TEST(call, H3_in_a_forked_copy_nobody_waits_for_actors_that_are_not_there)
+{
+    mu_system *system = NULL;
+    mu_check_ok(mu__runtime_start(NULL, &system));
+    mu_pid pid;
+    mu_check_ok(mu_spawn(system, NULL, echo_server, NULL, &pid));
+    pid_t copy = fork();
+    if (copy == 0) {
+        mu__call *call;
+        mu__reply_to to;
+        bool refused = mu__call_open(system, &call, &to) == MU_EFORKED;
+        _exit(refused && mu__runtime_stop(&system) == 0 && !system ? 0 : 1);
+    }
+    int status;
+    mu_check_eq(waitpid(copy, &status, 0), copy);
+    mu_check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    mu_check(mu_alive(pid));
     mu_check_eq(mu__runtime_stop(&system), 0u);
 }
