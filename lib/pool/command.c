@@ -110,8 +110,8 @@ static mu_err find_executable(mu_pool *pool, const char *name, const char *optio
     char path[PATH_MAX];
     if (!strchr(name, '/')) {
         if (!find_in_path(name, path, sizeof path))
-            return mu_error_set(error, MU_ERRNO(ENOENT),
-                                "pool option %s: there is no '%s' in PATH", option, name);
+            return mu_error_set(error, MU_ERRNO(ENOENT), "pool option %s: there is no '%s' in PATH",
+                                option, name);
         name = path;
     }
     mu_err err = absolute(pool, name, option, ret, error);

@@ -34,6 +34,14 @@ static mu_err check_options(const mu_execute_options *o, mu_error *error)
     return MU_OK;
 }
 
+int64_t mu__queue_deadline(const mu_execute_options *o, int64_t now)
+{
+    int64_t total = o->deadline_ns ? o->deadline_ns : MU_NEVER;
+    int64_t queue =
+        o->queue_timeout_ms == MU_INFINITY ? MU_NEVER : mu_deadline(now, o->queue_timeout_ms);
+    return queue < total ? queue : total;
+}
+
 mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
                      const mu_execute_options *options, mu__call_plan *ret_plan,
                      mu_error *ret_error)
@@ -53,16 +61,13 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
     if (o.execution_timeout_ms == 0)
         o.execution_timeout_ms = pool->options.execution_timeout_ms;
     int64_t now = mu__now(pool->system);
-    int64_t total = o.deadline_ns ? o.deadline_ns : MU_NEVER;
-    int64_t queue =
-        o.queue_timeout_ms == MU_INFINITY ? MU_NEVER : mu_deadline(now, o.queue_timeout_ms);
     *ret_plan = (mu__call_plan){
         .command = command,
         .args = args,
         .options = o,
         .entered = now,
-        .queue_deadline = queue < total ? queue : total,
-        .total_deadline = total,
+        .queue_deadline = mu__queue_deadline(&o, now),
+        .total_deadline = o.deadline_ns ? o.deadline_ns : MU_NEVER,
         .attempts_left = ATTEMPTS,
     };
     return MU_OK;
@@ -136,8 +141,8 @@ static void describe_death(const mu__ticket *ticket, const mu__call_plan *plan, 
         error->os_pid = end->exit.os_pid;
 }
 
-mu__exchange mu__attempt(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
-                         mu__reply *reply)
+mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
+                          mu__reply *reply)
 {
     mu__request request = MU__REQUEST_INIT;
     int64_t deadline = mu__ticket_deadline(ticket);
@@ -157,7 +162,6 @@ mu__exchange mu__attempt(mu_pool *pool, mu__ticket *ticket, const mu__call_plan 
     if (reply->err != MU_OK)
         (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s",
                        ticket->slot->info.id);
-    mu__slot_end(ticket, outcome, reply);
     return outcome;
 }
 
@@ -223,11 +227,13 @@ static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan
             return err;
         result->attempts++;
         int64_t began = ticket->began;
-        mu__exchange outcome = mu__attempt(pool, ticket, plan, reply);
+        mu__exchange outcome = mu__converse(pool, ticket, plan, reply);
+        mu__slot_end(ticket, outcome, reply);
         result->queued_ns = began - plan->entered;
         result->executed_ns = ticket->ended - began;
         if (!mu__may_retry(plan, outcome, reply, ticket->ended))
             return reply->err;
+        plan->queue_deadline = mu__queue_deadline(&plan->options, ticket->ended);
         mu_value_clear(&reply->result);
         mu_error_clear(&reply->error);
     }

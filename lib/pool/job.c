@@ -63,6 +63,17 @@ static void tell_by_message(mu__job *job, mu_err err, mu__reply *reply)
     (void)mu__tell(job->pid, message);
 }
 
+typedef struct telling {
+    const mu__job *job;
+    const mu_outcome *outcome;
+} telling;
+
+static void call_back(void *arg)
+{
+    const telling *t = arg;
+    t->job->callback(t->job->ctx, t->outcome);
+}
+
 static void tell_by_callback(mu__job *job, mu_err err, const mu__reply *reply)
 {
     mu_outcome outcome = {
@@ -73,11 +84,17 @@ static void tell_by_callback(mu__job *job, mu_err err, const mu__reply *reply)
         .queued_ns = job->result.queued_ns,
         .executed_ns = job->result.executed_ns < 0 ? 0 : job->result.executed_ns,
     };
-    job->callback(job->ctx, &outcome);
+    telling t = {job, &outcome};
+    mu_reason ignored;
+    (void)mu__catch_exit(call_back, &t,
+                         &ignored); /* its mu_exit ends the callback, not the pool's actor */
 }
 
-/* The end of a job, in whatever thread has it. */
-static void finish_job(mu__job *job, mu_err err, mu__reply *reply)
+/*
+ * The end of a job, in whatever thread has it. A worker that has answered is given back after the
+ * callback, in its actor's thread: jobs given to it meanwhile could not be run.
+ */
+static void finish_job(mu__job *job, mu_err err, mu__reply *reply, bool has_worker)
 {
     mu_pool *pool = job->pool;
     mu_lock_acquire(&pool->lock);
@@ -91,6 +108,8 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply)
         tell_by_callback(job, err, reply);
     else
         tell_by_message(job, err, reply);
+    if (has_worker)
+        mu__slot_end(&job->ticket, MU__EXCHANGE_REPLY, reply);
     mu_value_clear(&reply->result);
     mu_error_clear(&reply->error);
     mu__result result = job->result;
@@ -101,7 +120,7 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply)
 void mu__job_fail(mu__job *job)
 {
     mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
-    finish_job(job, job->failure, &reply);
+    finish_job(job, job->failure, &reply, false);
 }
 
 /* ---- on its way --------------------------------------------------------------------------- */
@@ -119,24 +138,35 @@ static void send_to_manager(mu__job *job, mu_err failure)
     (void)mu__tell(job->pool->manager, message);
 }
 
+/* Once more into the queue, with a queue timeout of its own. */
 static void place_job(mu__job *job)
 {
-    bool served;
-    job->ticket.queued_at = mu__now(job->pool->system);
-    mu_err err =
-        mu__ticket_place(job->pool, &job->ticket, job->plan.options.priority, true, &served);
+    bool served = false;
+    mu_pool *pool = job->pool;
+    (void)mu__alarm_cancel(pool->system, &job->alarm);
+    job->ticket.expired = false;
+    job->ticket.queued_at = mu__now(pool->system);
+    job->plan.queue_deadline = mu__queue_deadline(&job->plan.options, job->ticket.queued_at);
+    mu_err err = mu__alarm_set(pool->system, &job->alarm, job->plan.queue_deadline);
+    if (err == MU_OK)
+        err = mu__ticket_place(pool, &job->ticket, job->plan.options.priority, true, &served);
     if (err != MU_OK)
         send_to_manager(job, err);
     else if (served)
         mu__job_dispatch(job);
 }
 
-/* The worker died before its actor had looked at the job: it was never sent. */
+/*
+ * The worker's actor has died before it looked at the job, which was never sent. Its slot is of no
+ * use to anybody until the next generation has it; and if it was memory that failed, it is made so.
+ */
 static void run_unread(void *data)
 {
     mu__job *job = data;
     mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
-    mu__slot_end(&job->ticket, MU__EXCHANGE_KILLED, &reply);
+    mu_reason kill = mu_reason_kill();
+    (void)mu_exit_signal(job->ticket.actor, &kill);
+    mu__slot_end(&job->ticket, MU__EXCHANGE_DEAD, &reply);
     place_job(job);
 }
 
@@ -156,7 +186,11 @@ void mu__job_run(mu__job *job)
     mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
     int64_t began = job->ticket.began;
     job->result.attempts++;
-    mu__exchange outcome = mu__attempt(pool, &job->ticket, &job->plan, &reply);
+    mu__exchange outcome = mu__converse(pool, &job->ticket, &job->plan, &reply);
+    bool answered = outcome == MU__EXCHANGE_REPLY;
+    job->ticket.ended = mu__now(pool->system);
+    if (!answered)
+        mu__slot_end(&job->ticket, outcome, &reply);
     job->result.queued_ns = began - job->plan.entered;
     job->result.executed_ns = job->ticket.ended - began;
     if (mu__may_retry(&job->plan, outcome, &reply, job->ticket.ended)) {
@@ -165,7 +199,7 @@ void mu__job_run(mu__job *job)
         place_job(job);
         return;
     }
-    finish_job(job, reply.err, &reply);
+    finish_job(job, reply.err, &reply, answered);
 }
 
 /* In the I/O thread: nobody became free in time. */

@@ -431,8 +431,8 @@ static bool delegate_stop(mu_pool *pool)
 
 void mu_pool_stop(mu_pool *pool)
 {
-    if (!pool)
-        return;
+    if (!pool || mu__usable(pool->system) == MU_EFORKED)
+        return; /* a forked copy's stop would wait for threads that it does not have */
     bool mine = claim_stop(pool), inside = called_from_inside(pool);
     if (mine && !((inside || mu_checkpoint() != MU_OK) && delegate_stop(pool)))
         do_stop(pool);
@@ -446,6 +446,8 @@ void mu_pool_free(mu_pool **take_pool)
         return;
     mu_pool *pool = *take_pool;
     *take_pool = NULL;
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return;
     mu_pool_stop(pool);
     wait_for(pool, nobody_inside);
     pool_free(pool);

@@ -64,6 +64,7 @@ typedef struct mu__ticket {
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
     mu__job *job; /* NULL: a thread waits */
+    bool expired; /* a job's queue timeout went off while it was in no queue; guarded by lock */
 } mu__ticket;
 
 struct mu__slot {
@@ -186,8 +187,9 @@ void mu__slot_resume(mu__slot *slot, mu__channel *channel);
  * The generation is over: nobody is given its channel any more. False: a caller is still in an
  * exchange on it.
  */
-bool mu__slot_retire(mu__slot *slot, mu_err err, const char *reason);
-void mu__slot_stopped(mu__slot *slot);
+bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char *reason);
+/* Its actor has gone; `last`: it will not be replaced. */
+void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last);
 /* The first start of the slot has failed for good. */
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
 
@@ -221,9 +223,11 @@ typedef struct mu__call_plan {
 mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
                      const mu_execute_options *options, mu__call_plan *ret_plan,
                      mu_error *ret_error);
-/* One attempt on a served ticket, in the calling thread; gives the slot back. */
-mu__exchange mu__attempt(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
-                         mu__reply *reply);
+/* The exchange of one attempt, on a served ticket, in the calling thread; mu__slot_end is next. */
+mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
+                          mu__reply *reply);
+/* Until when one attempt may wait for a worker that asks for one at `now`. */
+int64_t mu__queue_deadline(const mu_execute_options *options, int64_t now);
 /* May what ended so be given to another worker? */
 bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now);
 /* The error of an outcome, in words. */

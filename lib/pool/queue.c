@@ -40,11 +40,6 @@ void mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_
     insert_after(queue, queue->heads[list_of(priority)].prev, link);
 }
 
-void mu__queue_unpop(mu__queue *queue, mu__queue_link *link)
-{
-    insert_after(queue, &queue->heads[list_of(link->priority)], link);
-}
-
 bool mu__queue_remove(mu__queue *queue, mu__queue_link *link)
 {
     if (!link->next)

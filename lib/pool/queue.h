@@ -39,8 +39,6 @@ typedef struct mu__queue {
 void mu__queue_init(mu__queue *queue);
 /* `priority` within -MU__PRIORITY_MAX .. MU__PRIORITY_MAX. */
 void mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now);
-/* Puts one back that was popped and could not be served: to the front of its priority. */
-void mu__queue_unpop(mu__queue *queue, mu__queue_link *link);
 /* The next to be served, or NULL. */
 mu__queue_link *mu__queue_pop(mu__queue *queue);
 /* Takes one out, wherever it stands. False: it is in no queue. */

@@ -285,6 +285,8 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
 
     mu_lock_acquire(&pool->lock);
     mu_err err = phase_error(pool->phase);
+    if (err == MU_OK && (ticket->expired || ticket->total_deadline <= now))
+        err = MU_EQUEUE_TIMEOUT; /* over before it began */
     mu__slot *slot = err == MU_OK ? take_idle_locked(pool) : NULL;
     if (slot) {
         assign_locked(pool, slot, ticket, now);
@@ -306,6 +308,7 @@ bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket)
 {
     mu_lock_acquire(&pool->lock);
     bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    ticket->expired = !waiting;
     mu_lock_release(&pool->lock);
     return waiting;
 }
@@ -530,11 +533,16 @@ void mu__slot_resume(mu__slot *slot, mu__channel *channel)
     tell(ticket);
 }
 
-bool mu__slot_retire(mu__slot *slot, mu_err err, const char *reason)
+bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char *reason)
 {
     mu_pool *pool = slot->pool;
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
+    if (slot->info.generation != generation) {
+        /* A killed actor finds out late: its slot belongs to the next generation already. */
+        mu_lock_release(&pool->lock);
+        return false;
+    }
     mu__channel *channel = slot->channel;
     bool free_of_callers = slot->state != MU_WORKER_BUSY;
     if (slot->state == MU_WORKER_IDLE)
@@ -552,12 +560,14 @@ bool mu__slot_retire(mu__slot *slot, mu_err err, const char *reason)
     return free_of_callers;
 }
 
-void mu__slot_stopped(mu__slot *slot)
+void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last)
 {
     mu_pool *pool = slot->pool;
     mu_lock_acquire(&pool->lock);
     pool->inside--;
-    slot->state = pool->phase == MU__POOL_RUNNING ? MU_WORKER_RESTARTING : MU_WORKER_STOPPED;
+    if (slot->info.generation == generation)
+        slot->state =
+            last || pool->phase != MU__POOL_RUNNING ? MU_WORKER_STOPPED : MU_WORKER_RESTARTING;
     changed_locked(pool);
     mu_lock_release(&pool->lock);
 }

@@ -39,6 +39,7 @@ typedef struct worker {
     mu_timer timer;      /* start-up or grace */
     mu_timeline timeline;
     bool said_hello, retired;
+    bool last;        /* it will not be replaced */
     uint64_t drained; /* the request whose late answer is awaited */
     mu_from waiting;  /* who awaits readiness */
     bool has_waiting;
@@ -75,7 +76,7 @@ static mu_reason retire(worker *w, mu_err err, const char *what, const char *tai
     else
         (void)snprintf(text, sizeof text, "%s", what);
     w->retired = true;
-    (void)mu__slot_retire(w->slot, err, text);
+    (void)mu__slot_retire(w->slot, w->generation, err, text);
     MU__EMIT(mu__hook(w->pool->system), "worker.exit",
              MU__M({"generation", w->generation}, {"error", (int64_t)err}),
              MU__D({"pool", w->pool->name}, {"worker", w->slot->info.id}, {"reason", text}));
@@ -90,6 +91,7 @@ static mu_next condemn(worker *w, mu_err err, const char *what)
         mu__port_kill(w->port);
         (void)mu__port_tail(w->port, tail, sizeof tail);
     }
+    w->last = w->pool->options.restart == MU_POOL_TEMPORARY;
     return mu_stop(retire(w, err, what, tail));
 }
 
@@ -101,8 +103,11 @@ static mu_next process_ended(worker *w, const mu__port_end *end)
     (void)snprintf(what, sizeof what, "%s (pid %d)%s", how, end->exit.os_pid,
                    early ? " before it was ready" : "");
     mu_reason reason = retire(w, early ? MU_ESTART : MU_ECRASHED, what, end->tail);
+    mu_restart_mode restart = w->pool->options.restart;
     bool by_itself = end->exit.kind == MU__EXIT_CODE && end->exit.status == 0;
-    return mu_stop(by_itself && !early ? mu_reason_normal() : reason);
+    bool quiet = by_itself && !early;
+    w->last = restart == MU_POOL_TEMPORARY || (restart == MU_POOL_TRANSIENT && quiet);
+    return mu_stop(quiet ? mu_reason_normal() : reason);
 }
 
 /* In the I/O thread. The caller that waits in an exchange hears at once, the actor by message. */
@@ -476,7 +481,7 @@ static void worker_terminate(void *state, const mu_reason *reason)
     bool ours = false;
     if (!w->retired) {
         w->retired = true;
-        ours = mu__slot_retire(w->slot, MU_ESHUTDOWN, "stopped with the pool");
+        ours = mu__slot_retire(w->slot, w->generation, MU_ESHUTDOWN, "stopped with the pool");
     }
     if (reason->cls != MU_REASON_SHUTDOWN || !w->channel) {
         mu__port_kill(w->port);
@@ -496,15 +501,17 @@ static void worker_free(void *state)
 {
     worker *w = state;
     mu__slot *slot = w->slot;
+    uint32_t generation = w->generation;
+    bool last = w->last;
     stop_clock(w);
     if (!w->retired)
-        (void)mu__slot_retire(slot, MU_ECRASHED, "its actor was killed");
+        (void)mu__slot_retire(slot, w->generation, MU_ECRASHED, "its actor was killed");
     if (w->watch.index)
         unwatch_answers(w);
     mu__port_free(&w->port);
     mu__channel_unref(w->channel);
     free(w);
-    mu__slot_stopped(slot);
+    mu__slot_stopped(slot, generation, last);
 }
 
 const mu_gen_server mu__worker_server = {

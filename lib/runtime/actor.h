@@ -106,8 +106,6 @@ int64_t mu__now(const mu_system *system);
 typedef enum mu__slot_id {
     MU__SLOT_ROOT,     /* lib/system: mu_pid * of the root supervisor */
     MU__SLOT_WARDEN,   /* lib/port: mu__warden * */
-    MU__SLOT_REGISTRY, /* lib/otp: table of named registries */
-    MU__SLOT_POOLS,    /* lib/pool: table of named pools */
     MU__SLOT_COUNT
 } mu__slot_id;
 void *mu__slot_get(const mu_system *system, mu__slot_id id);
