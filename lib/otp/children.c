@@ -39,6 +39,11 @@ static void destroy(void *request)
     mu__children_request_free(request);
 }
 
+mu_message mu__children_message(mu__children_request *take_request)
+{
+    return mu_message_take(0, take_request, sizeof *take_request, destroy);
+}
+
 mu_err mu__children_check(mu_pid supervisor, mu_reason *ret_reason)
 {
     mu_err err = MU_OK;
@@ -65,9 +70,9 @@ static mu_err ask(mu_pid supervisor, mu__children_request *take_request, int64_t
         *ret_reason = mu_reason_error(MU_ENOMEM, NULL);
         return MU_ENOMEM;
     }
-    mu_message message = mu_message_take(0, take_request, sizeof *take_request, destroy);
     mu_message reply;
-    mu_err err = mu_call(supervisor, message, timeout_ms, &reply, ret_reason);
+    mu_err err = mu_call(supervisor, mu__children_message(take_request), timeout_ms, &reply,
+                         ret_reason);
     if (err == MU_OK)
         *ret_answer = reply.data;
     return err;

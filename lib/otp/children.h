@@ -42,6 +42,9 @@ mu__children_request *mu__children_request_new(mu_system *system, mu__children_o
                                                const char *id);
 void mu__children_request_free(mu__children_request *request);
 
+/* The request as the call that a supervisor takes for one; the reply's data is the request. */
+mu_message mu__children_message(mu__children_request *take_request);
+
 /* MU_ENOPROC, or MU_ESELF if the supervisor would wait for a caller that waits for it. */
 mu_err mu__children_check(mu_pid supervisor, mu_reason *ret_reason);
 

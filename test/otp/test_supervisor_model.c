@@ -1,362 +1,551 @@
 /*
- * A supervisor against a model of it.
+ * Trees of supervisors against a reference model, by chance: each seed makes a tree, lets things
+ * happen to it, and demands of the library what supervisor_model.c says: who starts and stops in
+ * which order, who runs, what requests answer, and when and why a supervisor gives up.
  *
- * Random trees of one level are driven by random deaths and requests; after each step the diary of
- * starts and ends, the children's states and the supervisor's life must be what a reference model
- * says, which knows no threads, messages or time. A failure prints the seed; MU_SEED=n runs it
- * alone.
+ * A round is deterministic although everything in it is a thread: the supervisor it is about is
+ * suspended, deaths and requests are put into its mailbox one after the other, and then it is
+ * resumed. The clock is the test's own, so that the window of restarts slides as the seed wants.
+ *
+ *     MUSTER_TEST_SEED=4711 build/test/test_otp_supervisor_model     one seed, with its story
  */
-#include "otp/tree_test.h"
+#include <inttypes.h>
 
-enum { KIDS = 6, STEPS = 24 };
+#include "otp/children.h"
+#include "otp/otp_test.h"
+#include "otp/supervisor_model.h"
+#include "runtime/call.h"
 
-static diary book;
-static kid kids[KIDS] = {{.name = "a", .diary = &book}, {.name = "b", .diary = &book},
-                         {.name = "c", .diary = &book}, {.name = "d", .diary = &book},
-                         {.name = "e", .diary = &book}, {.name = "f", .diary = &book}};
+enum { ROUNDS = 12, ACTIONS = 6, TREES = 4, PERIOD_MS = 1000, TEXT = 4096, STORY = 16384 };
 
-/* ---- the model ---- */
+/* ---- chance ---- */
 
-typedef struct model_child {
-    int who;
-    mu_restart restart;
-    bool significant, running;
-} model_child;
+/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+static uint64_t dice;
 
-typedef struct model {
-    mu_strategy strategy;
-    mu_auto_shutdown auto_shutdown;
-    int limit, restarts;
-    bool dead;
-    model_child list[KIDS];
-    int n;
-    int failing[KIDS]; /* so many starts fail */
-    char book[2048];
-} model;
-
-static void write_down(model *m, char what, int who)
+static int roll(int n)
 {
-    size_t used = strlen(m->book);
-    (void)snprintf(m->book + used, sizeof m->book - used, "%s%c%s", used ? " " : "", what,
-                   kids[who].name);
+    uint64_t x = dice += UINT64_C(0x9E3779B97F4A7C15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (int)((x ^ (x >> 31)) % (uint64_t)n);
 }
 
-static int place_of(const model *m, int who)
+static bool percent(int share)
 {
-    int i = 0;
-    while (i < m->n && m->list[i].who != who)
-        i++;
-    return i;
+    return roll(100) < share;
 }
 
-static void drop(model *m, int place)
+/* ---- the world of one seed, and the same in the library ---- */
+
+static model_world world;
+static model_tree trees[TREES]; /* trees[0] is the root's */
+static mu_supervisor_options real_trees[TREES];
+static mu_child_spec real_specs[TREES][MODEL_CHILDREN];
+static int n_trees;
+static char next_worker, next_supervisor;
+
+static mu_system *system_;
+static mu_pid root;
+static _Atomic int64_t now_ns;
+
+static _Atomic int failing['z' + 1];
+static _Atomic bool ignoring['z' + 1];
+static char names['z' + 1][2]; /* what the children get as argument */
+
+static pthread_mutex_t trace_lock = PTHREAD_MUTEX_INITIALIZER;
+static char trace[MODEL_TRACE]; /* guarded by trace_lock */
+
+static char story[STORY];
+static size_t told;
+
+__attribute__((format(printf, 1, 2))) static void tell_story(const char *format, ...)
 {
-    m->n--;
-    for (int i = place; i < m->n; i++)
-        m->list[i] = m->list[i + 1];
+    va_list args;
+    va_start(args, format);
+    if (told < STORY)
+        told += (size_t)vsnprintf(story + told, STORY - told, format, args);
+    va_end(args);
 }
 
-static void stop_one(model *m, int place)
+static int64_t read_clock(void *ctx)
 {
-    if (m->list[place].running)
-        write_down(m, '-', m->list[place].who);
-    m->list[place].running = false;
+    (void)ctx;
+    return atomic_load(&now_ns);
 }
 
-static void die(model *m)
+static const mu_clock test_clock = {read_clock, NULL};
+
+/* ---- the children ---- */
+
+static void write_down(char sign, const char *id)
 {
-    for (int i = m->n - 1; i >= 0; i--)
-        stop_one(m, i);
-    m->dead = true;
+    (void)pthread_mutex_lock(&trace_lock);
+    size_t length = strlen(trace);
+    (void)snprintf(trace + length, sizeof trace - length, "%s%c%s", length > 0 ? " " : "", sign,
+                   id);
+    (void)pthread_mutex_unlock(&trace_lock);
 }
 
-static bool start_one(model *m, model_child *c)
+static mu_init worker_init(void *arg)
 {
-    if (m->failing[c->who] > 0) {
-        m->failing[c->who]--;
-        write_down(m, '!', c->who);
-        return false;
+    const char *id = arg;
+    int which = id[0];
+    if (atomic_load(&failing[which]) > 0) {
+        atomic_fetch_sub(&failing[which], 1);
+        write_down('!', id);
+        return mu_init_stop(mu_reason_exit(13, "will not start"));
     }
-    write_down(m, '+', c->who);
-    return c->running = true;
+    bool ignore = atomic_load(&ignoring[which]);
+    write_down(ignore ? '~' : '+', id);
+    return ignore ? mu_init_ignore() : mu_init_ok(arg);
 }
 
-/* One attempt after the other until all runs or the limit is reached. */
-static void restart(model *m, int who)
+static void worker_terminate(void *id, const mu_reason *reason)
 {
-    while (true) {
-        if (++m->restarts > m->limit) {
-            die(m);
-            return;
-        }
-        int place = place_of(m, who);
-        int first = m->strategy == MU_ONE_FOR_ALL ? 0 : place;
-        int last = m->strategy == MU_ONE_FOR_ONE ? place + 1 : m->n;
-        for (int i = last - 1; i >= first; i--) {
-            stop_one(m, i);
-            if (m->list[i].restart == MU_TEMPORARY) {
-                drop(m, i);
-                last--;
-            }
-        }
-        int i = first;
-        while (i < last && start_one(m, &m->list[i]))
-            i++;
-        if (i == last)
-            return;
-        who = m->list[i].who;
+    write_down(reason->cls == MU_REASON_SHUTDOWN && !reason->text[0] ? '-' : 'x', id);
+}
+
+static mu_reason reason_of(model_end end)
+{
+    switch (end) {
+    case MODEL_NORMAL:
+        return mu_reason_normal();
+    case MODEL_SHUTDOWN:
+        return mu_reason_shutdown();
+    case MODEL_SHUTDOWN_DETAIL:
+        return mu_reason_shutdown_detail("done");
+    case MODEL_CRASH:
+        return mu_reason_exit(99, "crash");
+    case MODEL_KILLED:
+        break;
     }
+    return mu_reason_kill();
 }
 
-static void child_ended(model *m, int who, bool quiet)
+static mu_next worker_cast(void *id, mu_message *message)
 {
-    int place = place_of(m, who);
-    model_child c = m->list[place];
-    m->list[place].running = false;
-    if (c.restart == MU_PERMANENT || (c.restart == MU_TRANSIENT && !quiet)) {
-        restart(m, who);
-        return;
+    (void)id;
+    return mu_stop(reason_of((model_end)message->tag));
+}
+
+static const mu_gen_server worker = {
+    .init = worker_init, .handle_cast = worker_cast, .terminate = worker_terminate};
+static const mu_gen_server_options trapping = {.size = sizeof(mu_gen_server_options),
+                                               .trap_exit = true};
+
+static mu_child_spec real_spec(const model_spec *spec)
+{
+    mu_child_spec real =
+        MU_CHILD(.id = spec->id, .restart = spec->restart, .significant = spec->significant);
+    if (spec->tree) {
+        real.supervisor = &real_trees[spec->tree - trees];
+        return real;
     }
-    if (c.restart == MU_TEMPORARY)
-        drop(m, place);
-    bool others = false;
-    for (int i = 0; i < m->n; i++)
-        others |= m->list[i].significant && m->list[i].running;
-    if (c.significant && (m->auto_shutdown == MU_AUTO_SHUTDOWN_ANY ||
-                          (m->auto_shutdown == MU_AUTO_SHUTDOWN_ALL && !others)))
-        die(m);
+    real.server = &worker;
+    real.server_options = &trapping;
+    real.arg = names[(int)spec->id[0]];
+    real.shutdown_ms = spec->brutal ? MU_BRUTAL_KILL : MU_INFINITY;
+    return real;
 }
 
-static mu_err model_start_child(model *m, model_child c)
+/* ---- making a tree ---- */
+
+static model_spec random_spec(char id, bool auto_shutdown)
 {
-    int place = place_of(m, c.who);
-    if (place < m->n)
-        return m->list[place].running ? MU_EALREADY_STARTED : MU_EALREADY_PRESENT;
-    if (!start_one(m, &c))
-        return MU_EINIT;
-    m->list[m->n++] = c;
-    return MU_OK;
+    model_spec spec = {.id = {id, '\0'}};
+    spec.restart = percent(auto_shutdown ? 15 : 50) ? MU_PERMANENT
+                   : percent(60)                    ? MU_TRANSIENT
+                                                    : MU_TEMPORARY;
+    spec.significant = auto_shutdown && spec.restart != MU_PERMANENT && percent(75);
+    spec.brutal = percent(15);
+    return spec;
 }
 
-static mu_err model_terminate_child(model *m, int who)
+static int make_tree(int depth)
 {
-    int place = place_of(m, who);
-    if (place == m->n)
-        return MU_ENOTFOUND;
-    stop_one(m, place);
-    if (m->list[place].restart == MU_TEMPORARY)
-        drop(m, place);
-    return MU_OK;
-}
-
-static mu_err model_restart_child(model *m, int who)
-{
-    int place = place_of(m, who);
-    if (place == m->n)
-        return MU_ENOTFOUND;
-    if (m->list[place].running)
-        return MU_ERUNNING;
-    return start_one(m, &m->list[place]) ? MU_OK : MU_EINIT;
-}
-
-static mu_err model_delete_child(model *m, int who)
-{
-    int place = place_of(m, who);
-    if (place == m->n)
-        return MU_ENOTFOUND;
-    if (m->list[place].running)
-        return MU_ERUNNING;
-    drop(m, place);
-    return MU_OK;
-}
-
-/* ---- the driver ---- */
-
-typedef struct driver {
-    uint64_t seed, state;
-    int step;
-    model model;
-    mu_pid supervisor;
-} driver;
-
-static uint32_t roll(driver *d, uint32_t sides)
-{
-    d->state += UINT64_C(0x9E3779B97F4A7C15); /* SplitMix64 (Steele, Lea, Flood 2014) */
-    uint64_t z = d->state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (uint32_t)((z ^ (z >> 31)) % sides);
-}
-
-#define expect(d, condition)                                                                       \
-    mu_check_msg(condition, "seed %llu, step %d: %s is false", (unsigned long long)(d)->seed,      \
-                 (d)->step, #condition)
-
-static mu_child_spec spec_of(const model_child *c)
-{
-    return (mu_child_spec){.size = sizeof(mu_child_spec),
-                           .id = kids[c->who].name,
-                           .server = &kid_server,
-                           .server_options = &trapping,
-                           .arg = &kids[c->who],
-                           .restart = c->restart,
-                           .significant = c->significant};
-}
-
-static model_child random_child(driver *d, int who)
-{
-    model_child c = {.who = who, .restart = (mu_restart)roll(d, 3)};
-    c.significant =
-        d->model.auto_shutdown != MU_AUTO_SHUTDOWN_NEVER && c.restart != MU_PERMANENT && roll(d, 2);
-    return c;
-}
-
-static void start_random_tree(driver *d, mu_system *system)
-{
-    model *m = &d->model;
-    m->strategy = (mu_strategy)roll(d, 3);
-    m->auto_shutdown = (mu_auto_shutdown)roll(d, 3);
-    m->limit = (int)roll(d, 9);
-    mu_child_spec table[KIDS];
-    int n = 1 + (int)roll(d, KIDS - 1);
+    int place = n_trees++;
+    model_tree *tree = &trees[place];
+    *tree = (model_tree){.strategy = (mu_strategy)roll(3), .limit = roll(8)};
+    tree->period_ms = PERIOD_MS;
+    if (percent(40))
+        tree->auto_shutdown = percent(35) ? MU_AUTO_SHUTDOWN_ANY : MU_AUTO_SHUTDOWN_ALL;
+    int n = 1 + roll(4);
     for (int i = 0; i < n; i++) {
-        m->list[i] = random_child(d, i);
-        table[i] = spec_of(&m->list[i]);
-        (void)start_one(m, &m->list[i]);
+        bool nested = depth < 2 && n_trees < TREES && percent(25);
+        model_spec spec = random_spec(nested ? next_supervisor++ : next_worker++,
+                                      tree->auto_shutdown != MU_AUTO_SHUTDOWN_NEVER);
+        if (nested) {
+            spec.brutal = false;
+            spec.tree = &trees[make_tree(depth + 1)];
+        }
+        tree->children[tree->n++] = spec;
     }
-    m->n = n;
-    mu_supervisor_options options = MU_SUPERVISOR_OPTIONS_INIT;
-    options.strategy = m->strategy;
-    options.auto_shutdown = m->auto_shutdown;
-    options.intensity = m->limit ? m->limit : MU_NO_RESTARTS;
-    options.period_ms = 1000000;
-    options.children = table;
-    options.n_children = (size_t)n;
-    expect(d, mu_supervisor_start(system, &options, &d->supervisor, NULL) == MU_OK);
+    for (int i = 0; i < n; i++)
+        real_specs[place][i] = real_spec(&tree->children[i]);
+    real_trees[place] =
+        (mu_supervisor_options)MU_SUPERVISOR(.strategy = tree->strategy,
+                                             .auto_shutdown = tree->auto_shutdown,
+                                             .intensity =
+                                                 tree->limit > 0 ? tree->limit : MU_NO_RESTARTS,
+                                             .period_ms = PERIOD_MS, .children = real_specs[place],
+                                             .n_children = (size_t)n);
+    return place;
 }
 
-/* Ends a running child and waits until its supervisor must have been told. */
-static void end_child(driver *d, int who, int how)
+static void script_start(char id, int fail, bool ignore)
 {
-    mu_pid pid = pid_of(d->supervisor, kids[who].name);
-    mu_ref ref;
-    mu_check_ok(mu_monitor(pid, &ref));
-    mu_reason kill = mu_reason_kill();
-    if (how)
-        mu_check_ok(mu_cast(pid, mu_message_tag((uint64_t)how)));
-    else
-        mu_check_ok(mu_exit_signal(pid, &kill));
-    (void)await_down(ref);
-    if (how)
-        write_down(&d->model, 'x', who);
-    child_ended(&d->model, who, how == DIE_NORMAL || how == DIE_SHUTDOWN);
+    world.failing[(int)id] = fail;
+    world.ignoring[(int)id] = ignore;
+    atomic_store(&failing[(int)id], fail);
+    atomic_store(&ignoring[(int)id], ignore);
 }
 
-static void random_step(driver *d)
+static void reset(uint64_t seed)
 {
-    model *m = &d->model;
-    int who = (int)roll(d, KIDS), place = place_of(m, who);
-    const char *id = kids[who].name;
-    uint32_t what = roll(d, 12);
-    if (what < 6 && place < m->n && m->list[place].running) {
-        end_child(d, who, (int)roll(d, 4));
-    } else if (what < 7) {
-        int failures = (int)roll(d, 3);
-        m->failing[who] = failures;
-        atomic_store(&kids[who].failing_starts, failures);
-    } else if (what < 8) {
-        model_child c = random_child(d, who);
-        mu_child_spec spec = spec_of(&c);
-        mu_err expected = model_start_child(m, c);
-        expect(d, mu_supervisor_start_child(d->supervisor, &spec, NULL, NULL) == expected);
-    } else if (what < 10) {
-        mu_err expected = model_terminate_child(m, who);
-        expect(d, mu_supervisor_terminate_child(d->supervisor, id) == expected);
-    } else if (what < 11) {
-        mu_err expected = model_restart_child(m, who);
-        expect(d, mu_supervisor_restart_child(d->supervisor, id, NULL, NULL) == expected);
-    } else {
-        mu_err expected = model_delete_child(m, who);
-        expect(d, mu_supervisor_delete_child(d->supervisor, id) == expected);
+    dice = seed;
+    n_trees = 0;
+    next_worker = 'a';
+    next_supervisor = 'A';
+    told = 0;
+    memset(&world, 0, sizeof world);
+    for (int id = 0; id <= 'z'; id++) {
+        names[id][0] = (char)id;
+        script_start((char)id, 0, false);
     }
+    world.now_ms = atomic_load(&now_ns) / MU_MS + 10 * PERIOD_MS;
+    atomic_store(&now_ns, world.now_ms * MU_MS);
+    trace[0] = '\0';
 }
 
-/* The children as the supervisor lists them, once no restart is under way; NULL: it is dead. */
-static mu_child_info *quiet_list(driver *d, size_t *n)
+/* ---- both sides as text ---- */
+
+typedef struct text {
+    char data[TEXT];
+    size_t length;
+} text;
+
+__attribute__((format(printf, 2, 3))) static void add(text *t, const char *format, ...)
 {
-    for (;;) {
-        mu_child_info *list = NULL;
-        if (mu_supervisor_which_children(d->supervisor, &list, n) != MU_OK)
-            return NULL;
-        bool busy = false;
-        for (size_t i = 0; i < *n; i++)
-            busy |= list[i].state == MU_CHILD_RESTARTING;
-        if (!busy)
-            return list;
-        mu_children_free(list);
+    va_list args;
+    va_start(args, format);
+    if (t->length < TEXT)
+        t->length += (size_t)vsnprintf(t->data + t->length, TEXT - t->length, format, args);
+    va_end(args);
+}
+
+static void add_child(text *t, const char *id, mu_restart restart, mu_child_type type,
+                      mu_child_state state)
+{
+    add(t, "%s%c%c%s", id, "ptf"[restart], type == MU_WORKER ? 'w' : 's',
+        state == MU_CHILD_RUNNING   ? " "
+        : state == MU_CHILD_STOPPED ? "- "
+                                    : "? ");
+}
+
+static void show_model(text *t, const model_supervisor *s)
+{
+    add(t, "[");
+    for (int i = s->n; i-- > 0;) {
+        const model_child *child = &s->children[i];
+        add_child(t, child->spec.id, child->spec.restart,
+                  child->spec.tree ? MU_SUPERVISOR_CHILD : MU_WORKER, child->state);
+        if (child->self)
+            show_model(t, child->self);
     }
+    add(t, "]");
 }
 
-static void compare(driver *d)
+static void show_real(text *t, mu_pid supervisor)
 {
-    const model *m = &d->model;
+    mu_child_info *list = NULL;
     size_t n = 0;
-    char seen[4096];
-    mu_child_info *list = quiet_list(d, &n);
-    (void)read_from(&book, 0, seen, sizeof seen);
-    mu_check_msg(strcmp(seen, m->book) == 0,
-                 "seed %llu, step %d:\n it did         %s\n the model did  %s",
-                 (unsigned long long)d->seed, d->step, seen, m->book);
-    expect(d, (list == NULL) == m->dead);
-    expect(d, m->dead || n == (size_t)m->n);
-    for (int i = 0; list && i < m->n; i++) { /* newest first */
-        const mu_child_info *info = &list[m->n - 1 - i];
-        expect(d, strcmp(info->id, kids[m->list[i].who].name) == 0);
-        expect(d, (info->state == MU_CHILD_RUNNING) == m->list[i].running);
-        expect(d, info->restart == m->list[i].restart);
+    mu_err err = mu_supervisor_which_children(supervisor, &list, &n);
+    add(t, "[");
+    if (err != MU_OK)
+        add(t, "%s", mu_err_name(err));
+    for (size_t i = 0; i < n; i++) {
+        add_child(t, list[i].id, list[i].restart, list[i].type, list[i].state);
+        if (list[i].state == MU_CHILD_RUNNING && !mu_alive(list[i].pid))
+            add(t, "dead ");
+        else if (list[i].state == MU_CHILD_RUNNING && list[i].type == MU_SUPERVISOR_CHILD)
+            show_real(t, list[i].pid);
     }
+    add(t, "]");
     mu_children_free(list);
 }
 
-static void run_seed(mu_system *system, uint64_t seed)
+static text model_text(void)
 {
-    driver d = {.seed = seed, .state = seed};
-    forget_diary(&book);
-    for (int i = 0; i < KIDS; i++)
-        atomic_store(&kids[i].failing_starts, 0);
-    start_random_tree(&d, system);
-    for (d.step = 0; d.step < STEPS && !d.model.dead; d.step++) {
-        random_step(&d);
-        compare(&d);
-    }
-    if (!d.model.dead)
-        expect(&d, mu_gen_server_stop(d.supervisor, NULL, MU_INFINITY, NULL) == MU_OK);
+    text t = {.length = 0};
+    if (world.root && world.root->alive)
+        show_model(&t, world.root);
+    else
+        add(&t, "over");
+    add(&t, " %s", world.trace);
+    return t;
 }
 
-static void run_seeds(mu_system *system)
+static text real_text(void)
 {
-    const char *one = getenv("MU_SEED");
-    if (one) {
-        run_seed(system, strtoull(one, NULL, 10));
+    text t = {.length = 0};
+    if (mu_alive(root))
+        show_real(&t, root);
+    else
+        add(&t, "over");
+    (void)pthread_mutex_lock(&trace_lock);
+    add(&t, " %s", trace);
+    (void)pthread_mutex_unlock(&trace_lock);
+    return t;
+}
+
+static bool agree(void)
+{
+    return strcmp(model_text().data, real_text().data) == 0;
+}
+
+static void check_agreement(uint64_t seed)
+{
+    if (!mu_poll_until(agree(), 5000))
+        mu_test_fail(__FILE__, __LINE__,
+                     "MUSTER_TEST_SEED=%" PRIu64 "\n  model %s\n  real  %s\n  story %s", seed,
+                     model_text().data, real_text().data, story);
+}
+
+/* ---- things that happen ---- */
+
+static mu_pid pid_of(mu_pid supervisor, const char *id)
+{
+    mu_child_info *list = NULL;
+    size_t n = 0;
+    mu_pid pid = MU_PID_NONE;
+    mu_check_ok(mu_supervisor_which_children(supervisor, &list, &n));
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].id, id) == 0)
+            pid = list[i].pid;
+    mu_children_free(list);
+    return pid;
+}
+
+typedef struct request {
+    int number; /* of the model's result */
+    mu_request real;
+} request;
+
+/* What a round works on: a supervisor, what it had when the round began, and what was asked. */
+typedef struct scene {
+    model_supervisor *model;
+    mu_pid real;
+    mu_pid pids[MODEL_CHILDREN]; /* as model->children */
+    request requests[ACTIONS];
+    int n_requests;
+} scene;
+
+static mu__call *watch(mu_pid pid)
+{
+    mu__call *death;
+    mu__reply_to unused;
+    mu_check_ok(mu__call_open(system_, &death, &unused));
+    mu__call_attach(death, pid);
+    return death;
+}
+
+/* Each way returns when the death has been told to everybody. */
+static void end_actor(mu_pid pid, model_end end, bool from_within)
+{
+    mu_reason reason = reason_of(end);
+    if (end == MODEL_KILLED) {
+        mu_check_ok(mu_exit_signal(pid, &reason));
+    } else if (from_within) {
+        mu__call *death = watch(pid);
+        mu_check_ok(mu_cast(pid, mu_message_tag((uint64_t)end)));
+        mu_check_err(mu__call_wait(death, MU_NEVER, NULL, &reason), MU_EDOWN);
+        mu__call_close(death);
+    } else {
+        mu_check_ok(mu_gen_server_stop(pid, &reason, MU_INFINITY, NULL));
+    }
+}
+
+static void let_die(scene *s)
+{
+    int which = roll(s->model->n);
+    model_child *child = &s->model->children[which];
+    if (!child->alive)
         return;
+    model_end end = (model_end)roll(child->spec.tree ? MODEL_KILLED : MODEL_KILLED + 1);
+    tell_story("%s ends(%d) ", child->spec.id, (int)end);
+    bool from_within = !child->spec.tree && percent(50);
+    model_child_dies(&world, s->model, child->spec.id, end);
+    end_actor(s->pids[which], end, from_within);
+}
+
+static void ask(scene *s)
+{
+    static const mu__children_op ops[] = {MU__CHILDREN_START, MU__CHILDREN_TERMINATE,
+                                          MU__CHILDREN_RESTART, MU__CHILDREN_DELETE};
+    static const char *const op_names[] = {"start", "terminate", "restart", "delete"};
+    model_op op = (model_op)roll(4);
+    char id[2] = {(char)('p' + roll(3)), '\0'};
+    if (s->model->n > 0 && percent(op == MODEL_START ? 30 : 80))
+        id[0] = s->model->children[roll(s->model->n)].spec.id[0];
+    model_spec spec = random_spec(id[0], percent(50));
+    request *r = &s->requests[s->n_requests++];
+    r->number = model_ask(&world, s->model, op, id, &spec);
+    tell_story("%s %s ", op_names[op], id);
+
+    mu__children_request *real = mu__children_request_new(system_, ops[op], id);
+    if (op == MODEL_START) {
+        mu_child_spec child = real_spec(&spec);
+        mu__child_rules rules = {.significant = true};
+        mu_reason reason;
+        mu_check_ok(mu__child_new(system_, &child, &rules, &real->child, &reason));
     }
-    for (int64_t seed = 1; seed <= mu_test_size(1000, 10000); seed++)
-        run_seed(system, (uint64_t)seed);
+    mu_check_ok(mu_send_request(s->real, mu__children_message(real), &r->real));
 }
 
-static void body(void *arg)
+/* From now on the starts of somebody fail a few times, or ask to be ignored, or go well. */
+static void change_script(const scene *s)
 {
-    mu_system **system = arg;
-    run_seeds(*system);
-    *system = NULL;
+    if (s->model->n == 0)
+        return;
+    const model_spec *spec = &s->model->children[roll(s->model->n)].spec;
+    if (spec->tree)
+        spec = &spec->tree->children[roll(spec->tree->n)];
+    int fail = percent(60) ? 1 + roll(3) : 0;
+    bool ignore = percent(15);
+    tell_story("%s fails %d%s ", spec->id, fail, ignore ? " ignores" : "");
+    script_start(spec->id[0], fail, ignore);
 }
 
-MU_TEST(supervisor_model, does_what_the_model_does_for_every_seed, .timeout = 300)
+static void act(scene *s)
 {
-    mu_system *system = start_system(), *running = system;
-    mu_pid pid;
-    mu_check_ok(mu_spawn(system, NULL, body, &running, &pid));
-    mu_wait_until(!mu_alive(pid), 290000);
-    mu_check(!running);
-    stop_system(system);
+    int what = roll(100);
+    if (what < 30)
+        change_script(s);
+    else if (what < 65 && s->model->n > 0)
+        let_die(s);
+    else
+        ask(s);
+}
+
+/* A supervisor of the tree, by chance. */
+static scene choose_scene(void)
+{
+    scene s = {.model = world.root, .real = root};
+    while (s.model->n > 0 && percent(70)) {
+        const model_child *child = &s.model->children[roll(s.model->n)];
+        if (!child->self)
+            break;
+        s.real = pid_of(s.real, child->spec.id);
+        s.model = child->self;
+    }
+    for (int i = 0; i < s.model->n; i++)
+        s.pids[i] = pid_of(s.real, s.model->children[i].spec.id);
+    return s;
+}
+
+static void check_results(uint64_t seed, scene *s)
+{
+    for (int i = 0; i < s->n_requests; i++) {
+        mu_message reply = {0};
+        mu_err err = mu_request_receive(&s->requests[i].real, MU_INFINITY, &reply, NULL);
+        if (err == MU_OK)
+            err = ((mu__children_request *)reply.data)->err;
+        mu_message_clear(&reply);
+        mu_err expected = world.results[s->requests[i].number];
+        mu_check_msg(err == expected,
+                     "MUSTER_TEST_SEED=%" PRIu64 "\n  request %d of the last round: %s, not %s\n"
+                     "  story %s",
+                     seed, i, mu_err_name(err), mu_err_name(expected), story);
+    }
+}
+
+static void play_round(uint64_t seed)
+{
+    world.now_ms += roll(PERIOD_MS / 2);
+    atomic_store(&now_ns, world.now_ms * MU_MS);
+    model_begin(&world);
+    (void)pthread_mutex_lock(&trace_lock);
+    trace[0] = '\0';
+    (void)pthread_mutex_unlock(&trace_lock);
+    scene s = choose_scene();
+    tell_story("\n    at %" PRId64 " tree %d: ", world.now_ms, (int)(s.model->tree - trees));
+    mu_check_ok(mu_sys_suspend(s.real, MU_INFINITY));
+    int n = 1 + roll(ACTIONS);
+    for (int i = 0; i < n; i++)
+        act(&s);
+    mu_check_ok(mu_sys_resume(s.real, MU_INFINITY));
+    model_run(&world);
+    check_results(seed, &s);
+    check_agreement(seed);
+}
+
+/* ---- seeds ---- */
+
+static void check_boot(uint64_t seed)
+{
+    bool boots = model_boot(&world, &trees[0]);
+    mu_reason reason;
+    mu_check_err(mu_supervisor_start(system_, &real_trees[0], &root, &reason),
+                 boots ? MU_OK : MU_EINIT);
+    if (!boots) {
+        mu_check_eq(reason.cls, MU_REASON_SHUTDOWN);
+        root = MU_PID_NONE;
+    }
+    check_agreement(seed);
+}
+
+/* The tree is over, by itself or because it is asked to: the reason is as the model says. */
+static void check_end(uint64_t seed, mu__call *death)
+{
+    if (world.root->alive) {
+        model_end end = (model_end)roll(MODEL_KILLED);
+        mu_reason asked = reason_of(end);
+        tell_story("\n    stop(%d)", (int)end);
+        model_stop(&world, world.root, end);
+        mu_check_ok(mu_gen_server_stop(root, &asked, MU_INFINITY, NULL));
+    }
+    check_agreement(seed);
+    mu_reason expected = reason_of(world.root->end), reason;
+    mu_check_err(mu__call_wait(death, MU_NEVER, NULL, &reason), MU_EDOWN);
+    mu_check_msg(mu_reason_equal(&reason, &expected),
+                 "MUSTER_TEST_SEED=%" PRIu64 "\n  the root ended with class %d, not %d\n  story %s",
+                 seed, (int)reason.cls, (int)expected.cls, story);
+}
+
+static void play(uint64_t seed)
+{
+    reset(seed);
+    (void)make_tree(0);
+    if (percent(10))
+        script_start((char)('a' + roll(next_worker - 'a')), 1, percent(30));
+    check_boot(seed);
+    if (world.root) {
+        mu__call *death = watch(root);
+        for (int i = 0; i < ROUNDS && world.root->alive; i++)
+            play_round(seed);
+        check_end(seed, death);
+        mu__call_close(death);
+    }
+    mu_check_eq(mu_system_actors(system_), 0u);
+    model_free(&world);
+}
+
+MU_TEST(supervisor_model, a_tree_does_what_the_reference_model_says_whatever_happens,
+        .timeout = 100)
+{
+    mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+    options.clock = &test_clock;
+    options.no_children = true;
+    mu_check_ok(mu__runtime_start(&options, &system_));
+    const char *only = getenv("MUSTER_TEST_SEED");
+    if (only) {
+        play(strtoull(only, NULL, 10));
+        (void)fprintf(stderr, "# story of seed %s: %s\n", only, story);
+    } else {
+        int64_t seeds = mu_test_size(MU_TEST_SANITIZED ? 200 : 2000, 10000);
+        for (int64_t seed = 1; seed <= seeds; seed++)
+            play((uint64_t)seed);
+    }
+    mu_check_eq(mu__runtime_stop(&system_), 0u);
 }
