@@ -19,6 +19,12 @@ enum { EOF_GRACE_MS = 1000 };
  */
 enum { LOOK_AGAIN_AFTER = 16 };
 
+/* A worker that writes without end must not keep its caller from hearing the bell. */
+enum { READS_A_TURN = 16 };
+
+/* Answers that nobody waits for, during one exchange: a sound worker gives none or one. */
+enum { STRAYS_MOST = 10000 };
+
 struct mu__channel {
     _Atomic unsigned refs;
     const mu_sys *sys;
@@ -35,6 +41,7 @@ struct mu__channel {
     /* The owner's. */
     mu__frame_reader reader;
     mu__buffer out;
+    unsigned strays; /* since the last exchange began */
     bool eof;
     unsigned sleep_at_once; /* for how many exchanges more */
 };
@@ -236,6 +243,7 @@ void mu__channel_dispatch(mu__channel *channel, const mu__message *message)
         break;
     case MU__MESSAGE_RESPONSE:
     case MU__MESSAGE_ITEM:
+        channel->strays++;
         channel->ops.stray(channel->ops.ctx);
         break;
     }
@@ -244,12 +252,14 @@ void mu__channel_dispatch(mu__channel *channel, const mu__message *message)
 mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu__message *message),
                         void *arg, mu_error *error)
 {
-    for (;;) {
+    for (int reads = 0;;) {
         mu__frame frame;
         mu_err err = mu__frame_reader_next(&channel->reader, &frame, error);
         if (err != MU_OK)
             return err;
         if (frame.size == 0) {
+            if (reads++ == READS_A_TURN)
+                return MU_OK;
             err = read_some(channel);
             if (err == MU_OK)
                 continue;
@@ -259,7 +269,11 @@ mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu
         err = mu__message_read(channel->sys, frame, &message, error);
         if (err != MU_OK)
             return err;
-        if (!handle(arg, &message))
+        bool more = handle(arg, &message);
+        if (channel->strays > STRAYS_MOST)
+            return mu_error_set(error, MU_EPROTOCOL, "more than %d answers that nobody waits for",
+                                STRAYS_MOST);
+        if (!more)
             return MU_OK;
     }
 }
@@ -367,6 +381,8 @@ static bool step(exchange *x, bool rung, size_t request_size, mu__exchange *ret_
         channel->eof ? MU_EDOWN : mu__channel_pump(channel, handle_message, x, &x->reply->error);
     if (x->answered) {
         *ret_outcome = MU__EXCHANGE_REPLY;
+        if (dead)
+            ring(channel); /* for the next exchange: this one has used the ring up */
         if (x->reply->err == MU_ENOMEM)
             x->reply->error.code = MU_ENOMEM;
         return true;
@@ -433,6 +449,7 @@ mu__exchange mu__channel_exchange(mu__channel *channel, const mu__request *reque
         return MU__EXCHANGE_REFUSED;
     }
     size_t request_size = mu__buffer_size(&channel->out);
+    channel->strays = 0;
     int cancel_state;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     mu__exchange outcome = MU__EXCHANGE_KILLED;

@@ -96,7 +96,8 @@ mu_err mu__channel_send(mu__channel *channel, mu__buffer *frame);
 
 /*
  * Takes in what has arrived, without waiting, and hands each message to `handle` (false: stop).
- * MU_OK: nothing more for now. MU_EDOWN: end of file. MU_EPROTOCOL with `error`, MU_ENOMEM.
+ * MU_OK: nothing more for now, or enough for one turn. MU_EDOWN: end of file. MU_EPROTOCOL with
+ * `error` (more unsolicited answers than any mistake explains are one), MU_ENOMEM.
  */
 mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu__message *message),
                         void *arg, mu_error *error);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "port/channel.h"
@@ -26,7 +27,7 @@ static void count_stray(void *ctx)
     atomic_fetch_add(&((rig *)ctx)->strays, 1);
 }
 
-static void set_up(rig *r)
+static void set_up_with(rig *r, const mu_sys *sys)
 {
     int request[2], response[2];
     mu_check_eq(pipe2(request, O_CLOEXEC | O_NONBLOCK), 0);
@@ -36,7 +37,12 @@ static void set_up(rig *r)
     r->peer_in = dup(request[0]);
     r->peer_out = response[1];
     mu__port_pipes pipes = {request[1], request[0], response[0]};
-    mu_check_ok(mu__channel_new(&mu__sys_real, &pipes, 1 << 20, &ops, &r->channel));
+    mu_check_ok(mu__channel_new(sys, &pipes, 1 << 20, &ops, &r->channel));
+}
+
+static void set_up(rig *r)
+{
+    set_up_with(r, &mu__sys_real);
 }
 
 static void tear_down(rig *r)
@@ -93,6 +99,55 @@ static void forget(mu__reply *reply)
 {
     mu_value_clear(&reply->result);
     mu_error_clear(&reply->error);
+}
+
+MU_TEST(channel, a_death_behind_an_answer_is_the_next_exchanges)
+{
+    rig r;
+    mu__reply reply;
+    set_up(&r);
+    mu__port_end end = {.exit = {.kind = MU__EXIT_CODE}};
+    for (uint64_t id = 1; id <= 3; id++)
+        peer_answer(&r, id);
+    mu__channel_bury(r.channel, &end);
+    for (uint64_t id = 1; id <= 3; id++) {
+        mu_check_eq((int)ask(&r, id, &reply), MU__EXCHANGE_REPLY);
+        forget(&reply);
+    }
+    /* The pipe is open still, as with a grandchild that holds it: only the bell can tell. */
+    mu_check_eq((int)ask(&r, 4, &reply), MU__EXCHANGE_DEAD);
+    mu_check(reply.unread);
+    forget(&reply);
+    tear_down(&r);
+}
+
+/* Noise as much as there is room, at once and for ever: a worker faster than its host. */
+static ssize_t read_noise(int fd, void *room, size_t size)
+{
+    static const char noise[] = "\0\0\0\4\x93\2\xa0\xc0";
+    const size_t length = sizeof noise - 1;
+    struct stat st;
+    mu_check_eq(fstat(fd, &st), 0);
+    if (!S_ISFIFO(st.st_mode))
+        return read(fd, room, size); /* the bell */
+    size_t whole = size / length * length;
+    for (size_t at = 0; at < whole; at += length)
+        memcpy((char *)room + at, noise, length);
+    return (ssize_t)whole;
+}
+
+MU_TEST(channel, P7_a_worker_that_writes_without_end_does_not_outlast_the_deadline)
+{
+    rig r;
+    mu__reply reply;
+    mu_sys noisy = mu__sys_real;
+    noisy.read = read_noise;
+    set_up_with(&r, &noisy);
+    peer_answer(&r, 1000); /* so that there is something to read */
+    mu__channel_overdue(r.channel, 1);
+    mu_check_eq((int)ask(&r, 1, &reply), MU__EXCHANGE_OVERDUE);
+    forget(&reply);
+    tear_down(&r);
 }
 
 /* ---- P8, T2
