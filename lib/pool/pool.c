@@ -268,6 +268,15 @@ static void pool_free(mu_pool *pool)
     free(pool);
 }
 
+/*
+ * Requests are numbered from somewhere in the first thousand million: an answer that a worker gives
+ * before it was asked must not happen to have the number of the next request.
+ */
+static uint64_t first_request(int64_t now)
+{
+    return ((uint64_t)now * UINT64_C(0x9E3779B97F4A7C15)) >> 34; /* Fibonacci hashing, D. Knuth */
+}
+
 static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_pool **ret_pool,
                        mu_error *error)
 {
@@ -281,6 +290,7 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
     pool->alarm_at = MU_NEVER;
     pool->started_at = mu__now(system);
     pool->random = (uint32_t)pool->started_at | 1;
+    pool->next_request = first_request(pool->started_at);
     mu_err err = mu__pool_configure(pool, options, error);
     if (err == MU_OK)
         err = make_slots(pool);
