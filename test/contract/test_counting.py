@@ -33,12 +33,12 @@ class Counting(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
 
-    def count(self, *tests, mode=()):
+    def count(self, *tests):
         """What count.py makes of these (stdout, result) pairs."""
         log = self.directory / "log.json"
         log.write_text("".join(json.dumps({"name": "x", "stdout": text, "stderr": "", "result": result,
                                            "returncode": 0, "duration": 0.1}) + "\n" for text, result in tests))
-        run = subprocess.run([sys.executable, SUPPORT / "count.py", log, *mode],
+        run = subprocess.run([sys.executable, SUPPORT / "count.py", log],
                              capture_output=True, text=True, check=True)
         return run.stdout.strip()
 
@@ -59,9 +59,6 @@ class Counting(unittest.TestCase):
 
     def test_a_run_without_programs_has_failed(self):
         self.assertEqual("0 1", self.count())
-
-    def test_an_example_is_one_case_told_by_its_exit_status(self):
-        self.assertEqual("1 1", self.count(("ok\nnot ok\n", "OK"), ("", "FAIL"), mode=["programs"]))
 
     def test_unittests_are_told_one_line_each_and_a_skip_is_a_failure(self):
         (self.directory / "test_made_up.py").write_text(UNITTESTS)

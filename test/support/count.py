@@ -1,12 +1,12 @@
 """Counts the test cases of one `meson test` run and shows the output of what failed.
 
-usage: count.py LOG.json [programs]
+usage: count.py LOG.json
 
 stdout: "PASSED FAILED", for test/run. stderr: the failing tests with all that they printed.
 
 Cases are counted, not programs: the "ok" and "not ok" lines of their TAP. A skipped case has failed, since nothing is
 skipped silently here; so has a program that ended badly after its last "ok" (a leak found at exit, a crash, a
-time-out), and one that ran no case at all. With `programs` each program is one case, told by its exit status.
+time-out), and one that ran no case at all.
 """
 import json
 import re
@@ -29,10 +29,6 @@ def count_cases(test):
     return passed, failed
 
 
-def count_program(test):
-    return (1, 0) if test["result"] == "OK" else (0, 1)
-
-
 def show(test):
     print(f"\n=== {test['name']}: {test['result']}, exit status {test['returncode']}, "
           f"{test['duration']:.1f} s", file=sys.stderr)
@@ -41,7 +37,7 @@ def show(test):
     print("===", file=sys.stderr)
 
 
-def main(path, count):
+def main(path):
     passed = failed = 0
     try:
         with open(path, encoding="utf-8", errors="replace") as log:
@@ -50,7 +46,7 @@ def main(path, count):
         tests = []
     for test in tests:
         test.setdefault("stdout", "")
-        good, bad = count(test)
+        good, bad = count_cases(test)
         passed, failed = passed + good, failed + bad
         if bad:
             show(test)
@@ -61,4 +57,4 @@ def main(path, count):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], count_program if sys.argv[2:] == ["programs"] else count_cases)
+    main(sys.argv[1])

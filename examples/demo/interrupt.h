@@ -1,0 +1,28 @@
+/*
+ * demo/interrupt.h - Ctrl-C, without a signal handler.
+ *
+ * The library leaves signals to its host, so this host decides: SIGINT, SIGTERM and SIGHUP are
+ * blocked in every thread and one thread waits for them. The first raises a flag, which the acts
+ * look at between two steps; the second ends the program on the spot, and muster-warden sees to it
+ * that nothing stays behind.
+ *
+ *     interrupt_watch();            first thing in main: threads inherit the mask
+ *     while (!interrupted()) ...
+ *     interrupt_end();
+ *
+ * Thread-safety: interrupted() from any thread; the others from main's.
+ */
+#ifndef DEMO_INTERRUPT_H
+#define DEMO_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* False if the watching thread could not be started. A signal that is ignored stays ignored. */
+bool interrupt_watch(void);
+
+/* The signal that came, 0 if none did. */
+int interrupted(void);
+
+void interrupt_end(void);
+
+#endif
