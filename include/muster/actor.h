@@ -129,7 +129,7 @@ typedef struct mu_spawn_options {
     size_t stack_size; /* bytes; 0: the system's default */
     void (*destroy_arg)(
         void *arg);    /* called once after the body, or if starting fails; may be NULL */
-    const char *label; /* what the tree shows; copied; NULL: the name */
+    const char *label; /* its thread's name in ps, top and gdb (15 bytes); NULL: `name` */
 } mu_spawn_options;
 
 #define MU_SPAWN_OPTIONS_INIT                                                                      \

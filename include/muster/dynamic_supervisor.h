@@ -34,7 +34,7 @@ typedef struct mu_dynamic_supervisor_options {
     size_t size;              /* sizeof(mu_dynamic_supervisor_options) */
     const char *name;         /* NULL: none */
     const struct mu_via *via; /* NULL: none */
-    const char *label;        /* what the tree shows; NULL: the name */
+    const char *label;        /* its thread's name in ps, top and gdb (15 bytes); NULL: `name` */
     int intensity;            /* restarts allowed within the period; 0: 3; MU_NO_RESTARTS: none */
     int64_t period_ms;        /* > 0; 0: 5,000 */
     int64_t max_children;     /* 0: no limit; MU_NO_CHILDREN: none */

@@ -257,13 +257,13 @@ static inline mu_message mu_message_move(mu_message *message)
 struct mu_via; /* muster/registry.h */
 
 typedef struct mu_gen_server_options {
-    size_t size;                    /* sizeof(mu_gen_server_options) */
-    const char *name;               /* registered before init runs; NULL: none */
-    const struct mu_via *via;       /* or a key of a registry, likewise; NULL: none */
-    bool trap_exit;                 /* trap exits from the beginning */
-    int64_t start_timeout_ms;       /* for init; 0: MU_INFINITY */
-    size_t stack_size;              /* bytes; 0: the system's default */
-    const char *label;              /* what the tree shows; copied; NULL: the name */
+    size_t size;              /* sizeof(mu_gen_server_options) */
+    const char *name;         /* registered before init runs; NULL: none */
+    const struct mu_via *via; /* or a key of a registry, likewise; NULL: none */
+    bool trap_exit;           /* trap exits from the beginning */
+    int64_t start_timeout_ms; /* for init; 0: MU_INFINITY */
+    size_t stack_size;        /* bytes; 0: the system's default */
+    const char *label;        /* its thread's name in ps, top and gdb (15 bytes); NULL: `name` */
     void (*destroy_arg)(void *arg); /* called once after the server's end, or if start fails */
 } mu_gen_server_options;
 

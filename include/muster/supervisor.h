@@ -124,7 +124,7 @@ typedef struct mu_supervisor_options {
     size_t size;              /* sizeof(mu_supervisor_options) */
     const char *name;         /* registered before the first child starts; NULL: none */
     const struct mu_via *via; /* or a key of a registry; NULL: none */
-    const char *label;        /* what the tree shows; NULL: the name */
+    const char *label;        /* its thread's name in ps, top and gdb (15 bytes); NULL: `name` */
     mu_strategy strategy;
     int intensity;     /* restarts allowed within the period; 0: 1; MU_NO_RESTARTS: none */
     int64_t period_ms; /* > 0; 0: 5,000 */

@@ -38,12 +38,12 @@ typedef mu_message (*mu_task_fn)(void *arg);
 typedef struct mu_task mu_task;
 
 typedef struct mu_task_options {
-    size_t size;                    /* sizeof(mu_task_options) */
-    bool nolink;                    /* not linked to the caller */
-    mu_pid supervisor;              /* a task supervisor, to which it is linked as well; none: no */
-    int64_t shutdown_ms;            /* how that supervisor stops it; as in mu_child_spec */
-    size_t stack_size;              /* bytes; 0: the system's default; not with a supervisor */
-    const char *label;              /* what the tree shows; not with a supervisor */
+    size_t size;         /* sizeof(mu_task_options) */
+    bool nolink;         /* not linked to the caller */
+    mu_pid supervisor;   /* a task supervisor, to which it is linked as well; none: no */
+    int64_t shutdown_ms; /* how that supervisor stops it; as in mu_child_spec */
+    size_t stack_size;   /* bytes; 0: the system's default; not with a supervisor */
+    const char *label;   /* its thread's name in ps, top and gdb; not with a supervisor */
     void (*destroy_arg)(void *arg); /* called once after the task's end, or if it does not start */
 } mu_task_options;
 

@@ -25,8 +25,8 @@ typedef struct mu__envelope {
 
 /*
  * Takes the oldest envelope of any kind; blocks until `deadline` (ns). MU_ETIMEOUT, MU_EKILLED,
- * MU_ENOTACTOR. With `system_only` everything stays queued in order but MU__KIND_SYSTEM and the exit
- * notice of the parent, whose end ends a suspended server too.
+ * MU_ENOTACTOR. With `system_only` everything stays queued in order but MU__KIND_SYSTEM and the
+ * exit notice of the parent, whose end ends a suspended server too.
  */
 mu_err mu__receive(mu__envelope *ret_envelope, int64_t deadline, bool system_only);
 
@@ -104,8 +104,8 @@ int64_t mu__now(const mu_system *system);
 
 /* Slots that upper floors fill; the runtime never looks inside. */
 typedef enum mu__slot_id {
-    MU__SLOT_ROOT,     /* lib/system: mu_pid * of the root supervisor */
-    MU__SLOT_WARDEN,   /* lib/port: mu__warden * */
+    MU__SLOT_ROOT,   /* lib/system: mu_pid * of the root supervisor */
+    MU__SLOT_WARDEN, /* lib/port: mu__warden * */
     MU__SLOT_COUNT
 } mu__slot_id;
 void *mu__slot_get(const mu_system *system, mu__slot_id id);

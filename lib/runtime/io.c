@@ -336,6 +336,7 @@ static void *io_main(void *arg)
     mu_system *system = arg;
     mu__io *io = &system->io;
     inside = io;
+    mu__thread_name("mu-io");
     struct epoll_event events[BATCH];
     while (!atomic_load(&io->quit)) {
         int n = epoll_wait(io->epoll, events, BATCH, -1);

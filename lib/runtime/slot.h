@@ -82,6 +82,7 @@ typedef struct mu__actor {
     mu_actor_fn body;
     void *arg;
     void (*destroy_arg)(void *arg);
+    char label[16]; /* what the kernel keeps of a thread's name */
 } mu__actor;
 
 /* The actor of the calling thread, or NULL. */

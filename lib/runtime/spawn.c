@@ -2,6 +2,7 @@
  * The life of an actor: spawn, body, exit (muster/actor.h). Called by users and by every behaviour;
  * takes a slot (slot.c) and a thread (thread.c), ends through signal.c.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/edge.h"
@@ -137,6 +138,7 @@ static void actor_main(void *arg)
 {
     mu__actor *actor = arg;
     current = actor;
+    mu__thread_name(actor->label);
     mu_reason reason;
     if (!mu__catch_exit(run_body, actor, &reason))
         reason = actor->exit_reason;
@@ -199,6 +201,8 @@ static mu_err start_actor(mu_system *system, const mu_spawn_options *options, mu
     actor->body = body;
     actor->arg = arg;
     actor->destroy_arg = options->destroy_arg;
+    const char *label = options->label ? options->label : options->name;
+    (void)snprintf(actor->label, sizeof actor->label, "%s", label ? label : "mu-actor");
     mu_lock_acquire(&actor->lock);
     actor->trap_exit = options->trap_exit;
     mu_lock_release(&actor->lock);

@@ -115,6 +115,8 @@ struct mu_system {
 /* thread.c */
 mu_err mu__thread_start(mu_system *system, void (*job)(void *), void *arg, size_t stack_size);
 void mu__threads_init(mu_system *system);
+/* Names the calling thread for those who look from outside: ps, top, gdb. */
+void mu__thread_name(const char *name);
 /* Ends idle threads, waits for the others until `deadline`; the number still running. */
 size_t mu__threads_stop(mu_system *system, int64_t deadline);
 

@@ -8,6 +8,7 @@
  */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "runtime/system_impl.h"
 
@@ -25,6 +26,11 @@ enum { STACK_FACTOR = 1 };
 #else
 enum { STACK_FACTOR = 1 };
 #endif
+
+void mu__thread_name(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name);
+}
 
 void mu__threads_init(mu_system *system)
 {

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "runtime/as_actor.h"
 #include "runtime/slot.h"
@@ -339,6 +340,24 @@ static void body_names(mu_system *system)
 MU_TEST(actor, LINK_13_a_name_is_free_before_the_death_is_told)
 {
     as_actor(body_names);
+}
+
+static void check_label(void *arg)
+{
+    (void)arg;
+    char name[16] = "";
+    mu_check_eq(prctl(PR_GET_NAME, name), 0);
+    mu_check_str(name, "fifteen bytes o");
+}
+MU_TEST(actor, a_label_names_the_thread)
+{
+    mu_system *system = start();
+    mu_spawn_options o = MU_SPAWN_OPTIONS_INIT;
+    o.label = "fifteen bytes of a longer label";
+    mu_pid pid;
+    mu_check_ok(mu_spawn(system, &o, check_label, NULL, &pid));
+    mu_wait_until(!mu_alive(pid), 2000);
+    mu_check_eq(mu__runtime_stop(&system), 0u);
 }
 
 static _Atomic int destroyed;
