@@ -33,6 +33,14 @@ struct mu__job {
     uint64_t tag;
 };
 
+/* What a callback of the user's runs for; it may call mu_pool_stop, which would wait for itself. */
+static _Thread_local const mu_pool *told_for;
+
+const mu_pool *mu__pool_telling(void)
+{
+    return told_for;
+}
+
 /* ---- telling ------------------------------------------------------------------------------ */
 
 static void job_free(mu__job *job)
@@ -84,10 +92,13 @@ static void tell_by_callback(mu__job *job, mu_err err, const mu__reply *reply)
         .queued_ns = job->result.queued_ns,
         .executed_ns = job->result.executed_ns < 0 ? 0 : job->result.executed_ns,
     };
+    const mu_pool *before = told_for;
+    told_for = job->pool;
     telling t = {job, &outcome};
     mu_reason ignored;
-    (void)mu__catch_exit(call_back, &t,
-                         &ignored); /* its mu_exit ends the callback, not the pool's actor */
+    /* Its mu_exit ends the callback, not the pool's actor. */
+    (void)mu__catch_exit(call_back, &t, &ignored);
+    told_for = before;
 }
 
 /*

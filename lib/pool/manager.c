@@ -32,17 +32,19 @@ static mu_next manager_continue(void *state, mu_message *message)
 static mu_next manager_call(void *state, mu_message *request, mu_from from)
 {
     (void)from;
+    mu_pool *pool = state;
     mu_message reply = mu_message_tag(request->tag);
-    reply.data = state; /* the pool, lent */
+    mu_lock_acquire(&pool->lock);
+    reply.data = pool->started ? pool : NULL; /* lent; one that may yet fail is nobody's to have */
+    mu_lock_release(&pool->lock);
     return mu_reply(reply);
 }
 
 static mu_next manager_info(void *state, mu_message *message)
 {
+    (void)state;
     if (message->tag == MU__POOL_FAIL_JOB)
         mu__job_fail(mu_message_move(message).data);
-    if (message->tag == MU__POOL_STOP)
-        (void)mu__pool_spawn_stop(state);
     return mu_noreply();
 }
 

@@ -16,7 +16,10 @@
 #include "pool/pool_impl.h"
 
 /* A worker supervisor that gave up is started once more within this period; then the pool fails. */
-enum { TREE_INTENSITY = 1, TREE_PERIOD_MS = 60000, STOP_CALL_MS = 60000 };
+enum { TREE_INTENSITY = 1, TREE_PERIOD_MS = 60000, FIND_CALL_MS = 60000 };
+
+/* Before something is tried again for which there was no memory or no thread. */
+enum { PAUSE_MS = 10 };
 
 /* ---- the tree ----------------------------------------------------------------------------- */
 
@@ -62,8 +65,18 @@ static void on_supervisor_death(mu__death_hook *hook, mu_pid pid)
         mu__pool_refuse_all(pool, MU__POOL_FAILED);
 }
 
-static mu_err start_tree(mu_pool *pool, mu_reason *ret_reason)
+typedef struct tree_start {
+    mu_pool *pool;
+    mu_err err;
+    mu_reason reason;
+} tree_start;
+
+/* Apart from the calling actor, which may be told to exit: what is started here borrows the pool.
+ */
+static void start_tree(void *arg)
 {
+    tree_start *t = arg;
+    mu_pool *pool = t->pool;
     const mu_child_spec children[] = {
         MU_CHILD(.id = "workers", .start = start_worker_supervisor, .arg = pool,
                  .type = MU_SUPERVISOR_CHILD, .shutdown_ms = MU_INFINITY),
@@ -77,14 +90,30 @@ static mu_err start_tree(mu_pool *pool, mu_reason *ret_reason)
     spec.supervisor = &tree;
     spec.restart = MU_TEMPORARY;
     mu_pid pid;
-    mu_err err = mu_supervisor_start_child(mu_system_root(pool->system), &spec, &pid, ret_reason);
-    if (err != MU_OK)
-        return err;
+    t->err = mu_supervisor_start_child(mu_system_root(pool->system), &spec, &pid, &t->reason);
+    if (t->err != MU_OK)
+        return;
     mu_lock_acquire(&pool->lock);
     pool->supervisor = pid;
     mu_lock_release(&pool->lock);
     pool->on_supervisor_death.run = on_supervisor_death;
-    return mu__hook_add(pid, &pool->on_supervisor_death);
+    t->err = mu__hook_add(pid, &pool->on_supervisor_death);
+}
+
+/*
+ * The pool's own tree, and not one of the same name. When it returns the supervisor's death has
+ * been told, its hook included.
+ */
+static void end_tree(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    mu_pid supervisor = pool->supervisor;
+    mu_lock_release(&pool->lock);
+    if (mu_pid_is_none(supervisor))
+        return;
+    mu_reason why = mu_reason_shutdown();
+    while (mu_gen_server_stop(supervisor, &why, MU_INFINITY, NULL) == MU_ENOMEM)
+        (void)mu_sleep(PAUSE_MS);
 }
 
 /* ---- the parallel start ------------------------------------------------------------------- */
@@ -305,23 +334,29 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
 
 static mu_err bring_up(mu_pool *pool, mu_error *error)
 {
-    mu_reason reason = mu_reason_normal();
-    mu_err err = start_tree(pool, &reason);
+    tree_start tree = {pool, MU_OK, mu_reason_normal()};
+    mu_err err = mu__run_apart(pool->system, start_tree, &tree);
+    if (err == MU_OK)
+        err = tree.err;
     if (err == MU_EALREADY_STARTED || err == MU_EALREADY_PRESENT)
         return mu_error_set(error, MU_EALREADY_STARTED, "a pool named '%s' runs already",
                             pool->name);
     if (err != MU_OK)
-        return mu_error_set(error, err, "the pool's tree could not be started: %s", reason.text);
+        return mu_error_set(error, err, "the pool's tree could not be started: %s",
+                            tree.reason.text[0] ? tree.reason.text : mu_strerror(err));
     err = spawn_starters(pool);
     if (err == MU_OK)
         err = follow_start(pool);
     if (err != MU_OK)
         return mu_error_set(error, err, "pool '%s': the start was broken off: %s", pool->name,
                             mu_strerror(err));
+    err = count_ready(pool, error);
+    if (err != MU_OK)
+        return err;
     mu_lock_acquire(&pool->lock);
     pool->started = true;
     mu_lock_release(&pool->lock);
-    return count_ready(pool, error);
+    return MU_OK;
 }
 
 mu_err mu_pool_start(mu_system *system, const mu_pool_options *options, mu_pool **ret_pool,
@@ -365,78 +400,65 @@ static bool nobody_inside(mu_pool *pool)
     return pool->inside == 0;
 }
 
-/* True for the one who is to do it. */
+/* True for the one who is to do it. The pool stays until mu__pool_let_go. */
 static bool claim_stop(mu_pool *pool)
 {
     mu_lock_acquire(&pool->lock);
     bool mine = !pool->stop_claimed;
     pool->stop_claimed = true;
+    pool->inside++;
     mu_lock_release(&pool->lock);
     return mine;
 }
 
-static void do_stop(mu_pool *pool)
+/* In a thread that nobody can tell to exit: half a stop would leave processes and say it is done.
+ */
+static void do_stop(void *arg)
 {
+    mu_pool *pool = arg;
     mu__pool_refuse_all(pool, MU__POOL_CLOSING);
     int64_t deadline = mu_deadline(mu__now(pool->system), pool->options.drain_timeout_ms);
     (void)mu__pool_await(pool, nothing_runs, deadline);
-    mu_pid root = mu_system_root(pool->system);
-    (void)mu_supervisor_terminate_child(root, pool->full_name);
-    (void)mu__alarm_cancel(pool->system, &pool->alarm);
+    end_tree(pool);
     mu_lock_acquire(&pool->lock);
-    pool->phase = MU__POOL_STOPPED;
-    pool->stop_done = true;
+    pool->phase = MU__POOL_STOPPED; /* from now on the alarm is not set again */
     mu_lock_release(&pool->lock);
-    mu__pool_changed(pool);
+    (void)mu__alarm_cancel(pool->system, &pool->alarm);
+    mu__pool_stopped(pool);
 }
 
-static void stop_main(void *arg)
+static void stop_and_let_go(void *arg)
 {
     do_stop(arg);
+    mu__pool_let_go(arg);
 }
 
-/* Is the calling thread an actor that the stop would wait for? */
+/* Would the stop wait for the calling thread? It runs a callback, or one of the pool's actors. */
 static bool called_from_inside(mu_pool *pool)
 {
     mu_pid self = mu_self();
+    if (mu__pool_telling() == pool)
+        return true;
     if (mu_pid_is_none(self))
         return false;
-    bool inside = mu_pid_equal(self, pool->manager);
     mu_lock_acquire(&pool->lock);
+    bool inside = mu_pid_equal(self, pool->manager);
     for (int i = 0; i < pool->options.size; i++)
         inside = inside || mu_pid_equal(self, pool->slots[i].info.actor);
     mu_lock_release(&pool->lock);
     return inside;
 }
 
-/*
- * Waits whatever happens to the calling actor: one that has been told to exit cannot sleep in the
- * usual way, but what it asked for is not done yet.
- */
-static void wait_for(mu_pool *pool, bool (*done)(mu_pool *pool))
-{
-    while (mu__pool_await(pool, done, MU_NEVER) == MU_EKILLED)
-        (void)mu__sys(pool->system)->poll(NULL, 0, 1);
-}
-
-/* In the manager, which may spawn and is waited for by nobody. */
-mu_err mu__pool_spawn_stop(mu_pool *pool)
-{
-    mu_spawn_options options = MU_SPAWN_OPTIONS_INIT;
-    options.destroy_arg = leave_pool;
-    options.label = "pool stop";
-    mu_lock_acquire(&pool->lock);
-    pool->inside++;
-    mu_lock_release(&pool->lock);
-    return mu_spawn(pool->system, &options, stop_main, pool, NULL);
-}
-
-/* Lets another actor stop the pool; false if there is none that could. */
-static bool delegate_stop(mu_pool *pool)
+/* Begins the stop in a thread of its own. Whoever frees the pool finishes what could not begin. */
+static void begin_stop(mu_pool *pool)
 {
     mu__pool_refuse_all(pool, MU__POOL_CLOSING);
-    return mu_alive(pool->manager) &&
-           mu__tell(pool->manager, mu_message_tag(MU__POOL_STOP)) == MU_OK;
+    if (mu__thread_start(pool->system, stop_and_let_go, pool, 0) == MU_OK)
+        return;
+    mu_lock_acquire(&pool->lock);
+    pool->stop_claimed = false;
+    mu_lock_release(&pool->lock);
+    mu__pool_let_go(pool);
 }
 
 void mu_pool_stop(mu_pool *pool)
@@ -444,10 +466,16 @@ void mu_pool_stop(mu_pool *pool)
     if (!pool || mu__usable(pool->system) == MU_EFORKED)
         return; /* a forked copy's stop would wait for threads that it does not have */
     bool mine = claim_stop(pool), inside = called_from_inside(pool);
-    if (mine && !((inside || mu_checkpoint() != MU_OK) && delegate_stop(pool)))
-        do_stop(pool);
+    if (mine && inside) {
+        begin_stop(pool);
+        return;
+    }
+    if (mine)
+        while (mu__run_apart(pool->system, do_stop, pool) != MU_OK)
+            (void)mu__sys(pool->system)->poll(NULL, 0, PAUSE_MS);
     else if (!inside)
-        wait_for(pool, is_stopped);
+        mu__pool_await_out(pool, is_stopped);
+    mu__pool_let_go(pool);
 }
 
 void mu_pool_free(mu_pool **take_pool)
@@ -457,9 +485,9 @@ void mu_pool_free(mu_pool **take_pool)
     mu_pool *pool = *take_pool;
     *take_pool = NULL;
     if (mu__usable(pool->system) == MU_EFORKED)
-        return;
+        return; /* the parent's, with all that is in it */
     mu_pool_stop(pool);
-    wait_for(pool, nobody_inside);
+    mu__pool_await_out(pool, nobody_inside);
     pool_free(pool);
 }
 
@@ -472,7 +500,7 @@ mu_pool *mu_pool_find(mu_system *system, const char *name)
     mu_message reply;
     mu_pid manager = mu_whereis(system, full);
     if (mu_pid_is_none(manager) ||
-        mu_call(manager, mu_message_tag(MU__POOL_WHO), STOP_CALL_MS, &reply, NULL) != MU_OK)
+        mu_call(manager, mu_message_tag(MU__POOL_WHO), FIND_CALL_MS, &reply, NULL) != MU_OK)
         return NULL;
     return reply.data;
 }

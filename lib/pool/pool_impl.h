@@ -139,7 +139,7 @@ struct mu_pool {
     mu_pool_stats stats; /* the counters; levels are filled in when asked */
     mu__histogram queue_time, execution_time;
     int64_t started_at;
-    bool started; /* mu_pool_start has returned: workers come back by themselves */
+    bool started; /* mu_pool_start has succeeded: it can be found, and is filled again if need be */
     bool refill;  /* the worker supervisor is a new one, without workers: the manager adds them */
 };
 
@@ -205,8 +205,10 @@ bool mu__pool_closing(mu_pool *pool);
 void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase);
 /* Sleeps until `done(pool)` under the lock, or the deadline. */
 mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline);
-/* Wakes those sleepers. */
-void mu__pool_changed(mu_pool *pool);
+/* The same without a deadline, also in an actor that has been told to exit. */
+void mu__pool_await_out(mu_pool *pool, bool (*done)(mu_pool *pool));
+/* The stop is done: wakes those who wait for it. */
+void mu__pool_stopped(mu_pool *pool);
 
 /* ---- execute.c ---------------------------------------------------------------------------- */
 
@@ -241,7 +243,8 @@ void mu__job_run(mu__job *job);
 void mu__job_dispatch(mu__job *job);
 /* In the manager: tells the outcome of a job that never ran. */
 void mu__job_fail(mu__job *job);
-void mu__jobs_free(mu_pool *pool);
+/* The pool whose outcome is being told in the calling thread, or NULL. */
+const mu_pool *mu__pool_telling(void);
 
 /* ---- worker.c, manager.c ------------------------------------------------------------------ */
 
@@ -258,7 +261,6 @@ enum {
     MU__POOL_GRACE_OVER,
     MU__POOL_RUN_JOB,  /* data: mu__job */
     MU__POOL_FAIL_JOB, /* data: mu__job */
-    MU__POOL_STOP,     /* to the manager: have the pool stopped */
     MU__POOL_WHO,      /* call to the manager: answered with the mu_pool * */
 };
 
@@ -268,11 +270,6 @@ mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason);
 /* ---- stats.c ------------------------------------------------------------------------------ */
 
 void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info);
-
-/* ---- pool.c ------------------------------------------------------------------------------- */
-
-/* Stops the pool from an actor of its own. */
-mu_err mu__pool_spawn_stop(mu_pool *pool);
 
 /* ---- options.c ---------------------------------------------------------------------------- */
 

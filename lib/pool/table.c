@@ -133,9 +133,10 @@ void mu__pool_late_reply(mu_pool *pool)
     mu_lock_release(&pool->lock);
 }
 
-void mu__pool_changed(mu_pool *pool)
+void mu__pool_stopped(mu_pool *pool)
 {
     mu_lock_acquire(&pool->lock);
+    pool->stop_done = true;
     changed_locked(pool);
     mu_lock_release(&pool->lock);
 }
@@ -154,25 +155,42 @@ static bool await_done(void *arg)
     return done;
 }
 
+static void begin_watching(mu_pool *pool, mu__pool_watcher *watcher)
+{
+    mu__waiter_init(&watcher->waiter);
+    mu_lock_acquire(&pool->lock);
+    watcher->next = pool->watchers;
+    pool->watchers = watcher;
+    mu_lock_release(&pool->lock);
+}
+
+static void end_watching(mu_pool *pool, const mu__pool_watcher *watcher)
+{
+    mu_lock_acquire(&pool->lock);
+    mu__pool_watcher **link = &pool->watchers;
+    while (*link != watcher)
+        link = &(*link)->next;
+    *link = watcher->next;
+    mu_lock_release(&pool->lock);
+}
+
 mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline)
 {
     awaiting a = {pool, done};
     mu__pool_watcher watcher;
-    mu__waiter_init(&watcher.waiter);
-    mu_lock_acquire(&pool->lock);
-    watcher.next = pool->watchers;
-    pool->watchers = &watcher;
-    mu_lock_release(&pool->lock);
-
+    begin_watching(pool, &watcher);
     mu_err err = mu__wait(&watcher.waiter, await_done, &a, deadline);
-
-    mu_lock_acquire(&pool->lock);
-    mu__pool_watcher **link = &pool->watchers;
-    while (*link != &watcher)
-        link = &(*link)->next;
-    *link = watcher.next;
-    mu_lock_release(&pool->lock);
+    end_watching(pool, &watcher);
     return err;
+}
+
+void mu__pool_await_out(mu_pool *pool, bool (*done)(mu_pool *pool))
+{
+    awaiting a = {pool, done};
+    mu__pool_watcher watcher;
+    begin_watching(pool, &watcher);
+    mu__wait_out(&watcher.waiter, await_done, &a);
+    end_watching(pool, &watcher);
 }
 
 /* ---- tickets ------------------------------------------------------------------------------ */
@@ -218,9 +236,11 @@ static void ring_overdue(mu__alarm *alarm);
 /* Under pool.lock then io.lock: alarms are set in the order in which they are decided. */
 static void arm_locked(mu_pool *pool, int64_t deadline) MU_REQUIRES(&pool->lock)
 {
-    pool->alarm_at = deadline;
+    if (pool->phase == MU__POOL_STOPPED)
+        return; /* nothing may be set in memory that is about to go */
     pool->alarm.fire = ring_overdue;
-    (void)mu__alarm_set(pool->system, &pool->alarm, deadline);
+    bool set = mu__alarm_set(pool->system, &pool->alarm, deadline) == MU_OK;
+    pool->alarm_at = set ? deadline : MU_NEVER; /* without memory: the next one tries again */
 }
 
 int64_t mu__ticket_deadline(const mu__ticket *ticket)

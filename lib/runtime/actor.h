@@ -95,6 +95,19 @@ void mu__notify(mu__waiter *waiter);
  */
 mu_err mu__set_bell(int fd);
 
+/*
+ * Runs `job(arg)` on a thread of the system that is no actor: nobody can tell it to exit, and the
+ * stop of the system waits for it. `stack_size` 0: the system's. MU_ENOMEM, MU_ESYS + EAGAIN.
+ */
+mu_err mu__thread_start(mu_system *system, void (*job)(void *arg), void *arg, size_t stack_size);
+
+/*
+ * The same, and waits for its end, whatever happens to the calling actor: for what must not be left
+ * half done. In a thread that is no actor it simply calls. Errors: of mu__thread_start; nothing has
+ * run.
+ */
+mu_err mu__run_apart(mu_system *system, void (*job)(void *arg), void *arg);
+
 /* ---- the system's tables, for the floors above -------------------------------------------- */
 
 const mu_sys *mu__sys(const mu_system *system);

@@ -113,7 +113,6 @@ struct mu_system {
 };
 
 /* thread.c */
-mu_err mu__thread_start(mu_system *system, void (*job)(void *), void *arg, size_t stack_size);
 void mu__threads_init(mu_system *system);
 /* Names the calling thread for those who look from outside: ps, top, gdb. */
 void mu__thread_name(const char *name);

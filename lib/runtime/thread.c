@@ -161,6 +161,36 @@ mu_err mu__thread_start(mu_system *system, void (*job)(void *), void *arg, size_
     return err;
 }
 
+typedef struct errand {
+    void (*job)(void *arg);
+    void *arg;
+    mu__park *park; /* the waiting actor's, which outlives the errand */
+    _Atomic bool done;
+} errand;
+
+static void run_errand(void *arg)
+{
+    errand *e = arg;
+    mu__park *park = e->park;
+    e->job(e->arg);
+    atomic_store(&e->done, true); /* from here on its owner may have left */
+    (void)mu__park_wake(park);
+}
+
+mu_err mu__run_apart(mu_system *system, void (*job)(void *arg), void *arg)
+{
+    mu__actor *self = mu__actor_self();
+    if (!self) {
+        job(arg);
+        return MU_OK;
+    }
+    errand e = {job, arg, &self->park, false};
+    mu_err err = mu__thread_start(system, run_errand, &e, 0);
+    while (err == MU_OK && !atomic_load(&e.done))
+        (void)mu__park_wait(&self->park, MU_NEVER);
+    return err;
+}
+
 static bool all_ended(void *arg)
 {
     mu__threads *threads = arg;
