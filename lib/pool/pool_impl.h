@@ -143,7 +143,7 @@ struct mu_pool {
     bool refill;  /* the worker supervisor is a new one, without workers: the manager adds them */
 };
 
-/* ---- table.c: slots, queue and counters --------------------------------------------------- */
+/* ---- gate.c: who is inside, and who waits for the pool as a whole ------------------------- */
 
 /* What a request ended with, for the counters. */
 typedef struct mu__result {
@@ -160,6 +160,27 @@ typedef struct mu__result {
 mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket);
 /* Leaves it with the outcome, and gives the ticket back if it is not NULL. */
 void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result);
+
+/* An actor of the pool's looks at it no more: the pool may be gone when this returns. */
+void mu__pool_let_go(mu_pool *pool);
+
+/* An answer that nobody waited for has been dropped. */
+void mu__pool_late_reply(mu_pool *pool);
+
+/* It accepts nothing any more. */
+bool mu__pool_closing(mu_pool *pool);
+/* Sleeps until `done(pool)` under the lock, or the deadline. */
+mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline);
+/* The same without a deadline, also in an actor that has been told to exit. */
+void mu__pool_await_out(mu_pool *pool, bool (*done)(mu_pool *pool));
+/* The stop is done: wakes those who wait for it. */
+void mu__pool_stopped(mu_pool *pool);
+/* Somebody of those who sleep may find it done; under the lock. */
+void mu__pool_changed_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
+/* What a phase answers to a request: MU_OK, MU_ESHUTDOWN, MU_EUNAVAILABLE. */
+mu_err mu__phase_error(mu__pool_phase phase);
+
+/* ---- table.c: slots and the queue before them --------------------------------------------- */
 
 /*
  * Takes an idle slot at once (*ret_served) or queues the ticket, which is then told through its
@@ -192,23 +213,8 @@ bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char
 void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last);
 /* The first start of the slot has failed for good. */
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
-
-/* An actor of the pool's looks at it no more: the pool may be gone when this returns. */
-void mu__pool_let_go(mu_pool *pool);
-
-/* An answer that nobody waited for has been dropped. */
-void mu__pool_late_reply(mu_pool *pool);
-
-/* It accepts nothing any more. */
-bool mu__pool_closing(mu_pool *pool);
 /* Refuses everybody who waits. */
 void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase);
-/* Sleeps until `done(pool)` under the lock, or the deadline. */
-mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline);
-/* The same without a deadline, also in an actor that has been told to exit. */
-void mu__pool_await_out(mu_pool *pool, bool (*done)(mu_pool *pool));
-/* The stop is done: wakes those who wait for it. */
-void mu__pool_stopped(mu_pool *pool);
 
 /* ---- execute.c ---------------------------------------------------------------------------- */
 

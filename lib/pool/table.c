@@ -1,199 +1,14 @@
 /*
- * The table of slots, the queue before it and the counters (pool_impl.h): every decision about who
- * gets which worker is made here, under the pool's lock, and in no other place.
+ * The table of slots and the queue before it (pool_impl.h): every decision about who gets which
+ * worker is made here, under the pool's lock, and in no other place.
  *
- * Called by execute.c and job.c for requests, by worker.c for what happens to processes, by pool.c
- * and stats.c. Wakes and sends happen after the lock is released.
+ * Called by execute.c and job.c for requests, by worker.c for what happens to processes, by pool.c.
+ * Wakes and sends happen after the lock is released.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pool/pool_impl.h"
-
-/* ---- entering and leaving ----------------------------------------------------------------- */
-
-static mu_err phase_error(mu__pool_phase phase)
-{
-    switch (phase) {
-    case MU__POOL_RUNNING:
-        return MU_OK;
-    case MU__POOL_FAILED:
-        return MU_EUNAVAILABLE;
-    case MU__POOL_CLOSING:
-    case MU__POOL_STOPPED:
-        break;
-    }
-    return MU_ESHUTDOWN;
-}
-
-/* The counter of a class of errors. */
-static uint64_t *counter_of(mu_pool_stats *stats, mu_err err)
-{
-    switch ((int)err) {
-    case MU_EWORKER:
-        return &stats->worker_errors;
-    case MU_EQUEUE_FULL:
-        return &stats->queue_full;
-    case MU_EQUEUE_TIMEOUT:
-        return &stats->queue_timeouts;
-    case MU_EEXEC_TIMEOUT:
-        return &stats->exec_timeouts;
-    case MU_ECANCELLED:
-        return &stats->cancelled;
-    case MU_ECRASHED:
-        return &stats->crashed;
-    case MU_EPROTOCOL:
-        return &stats->protocol_errors;
-    case MU_ESHUTDOWN:
-        return &stats->shut_down;
-    default:
-        return &stats->refused;
-    }
-}
-
-/* A ticket that nobody has had before; NULL if memory is short. Not under the lock. */
-static mu__ticket *new_ticket(mu_pool *pool)
-{
-    mu__ticket *ticket = mu__sys(pool->system)->alloc(sizeof *ticket);
-    if (!ticket)
-        return NULL;
-    mu__waiter_init(&ticket->waiter);
-    mu_lock_acquire(&pool->lock);
-    ticket->next_all = pool->all_tickets;
-    pool->all_tickets = ticket;
-    mu_lock_release(&pool->lock);
-    return ticket;
-}
-
-mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket)
-{
-    mu__ticket *ticket = NULL;
-    mu_lock_acquire(&pool->lock);
-    mu_err err = phase_error(pool->phase);
-    pool->stats.requests++;
-    if (err == MU_OK) {
-        pool->running++;
-        pool->inside++;
-        if (ret_ticket && (ticket = pool->free_tickets) != NULL)
-            pool->free_tickets = ticket->next_free;
-    } else {
-        pool->stats.errors++;
-        (*counter_of(&pool->stats, err))++;
-    }
-    mu_lock_release(&pool->lock);
-    if (err == MU_OK && ret_ticket)
-        *ret_ticket = ticket ? ticket : new_ticket(pool);
-    return err;
-}
-
-static void changed_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
-{
-    for (mu__pool_watcher *w = pool->watchers; w; w = w->next)
-        mu__notify(&w->waiter);
-}
-
-void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result)
-{
-    mu_lock_acquire(&pool->lock);
-    if (ticket) {
-        ticket->next_free = pool->free_tickets;
-        pool->free_tickets = ticket;
-    }
-    pool->running--;
-    pool->inside--;
-    if (result->err == MU_OK) {
-        pool->stats.succeeded++;
-    } else {
-        pool->stats.errors++;
-        (*counter_of(&pool->stats, result->err))++;
-    }
-    if (result->attempts > 1)
-        pool->stats.retries += result->attempts - 1;
-    if (result->executed_ns >= 0) {
-        mu__histogram_record(&pool->queue_time, result->queued_ns);
-        mu__histogram_record(&pool->execution_time, result->executed_ns);
-    }
-    if (pool->phase != MU__POOL_RUNNING)
-        changed_locked(pool);
-    mu_lock_release(&pool->lock);
-}
-
-void mu__pool_let_go(mu_pool *pool)
-{
-    mu_lock_acquire(&pool->lock);
-    pool->inside--;
-    changed_locked(pool);
-    mu_lock_release(&pool->lock);
-}
-
-void mu__pool_late_reply(mu_pool *pool)
-{
-    mu_lock_acquire(&pool->lock);
-    pool->stats.late_replies++;
-    mu_lock_release(&pool->lock);
-}
-
-void mu__pool_stopped(mu_pool *pool)
-{
-    mu_lock_acquire(&pool->lock);
-    pool->stop_done = true;
-    changed_locked(pool);
-    mu_lock_release(&pool->lock);
-}
-
-typedef struct awaiting {
-    mu_pool *pool;
-    bool (*done)(mu_pool *pool);
-} awaiting;
-
-static bool await_done(void *arg)
-{
-    awaiting *a = arg;
-    mu_lock_acquire(&a->pool->lock);
-    bool done = a->done(a->pool);
-    mu_lock_release(&a->pool->lock);
-    return done;
-}
-
-static void begin_watching(mu_pool *pool, mu__pool_watcher *watcher)
-{
-    mu__waiter_init(&watcher->waiter);
-    mu_lock_acquire(&pool->lock);
-    watcher->next = pool->watchers;
-    pool->watchers = watcher;
-    mu_lock_release(&pool->lock);
-}
-
-static void end_watching(mu_pool *pool, const mu__pool_watcher *watcher)
-{
-    mu_lock_acquire(&pool->lock);
-    mu__pool_watcher **link = &pool->watchers;
-    while (*link != watcher)
-        link = &(*link)->next;
-    *link = watcher->next;
-    mu_lock_release(&pool->lock);
-}
-
-mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline)
-{
-    awaiting a = {pool, done};
-    mu__pool_watcher watcher;
-    begin_watching(pool, &watcher);
-    mu_err err = mu__wait(&watcher.waiter, await_done, &a, deadline);
-    end_watching(pool, &watcher);
-    return err;
-}
-
-void mu__pool_await_out(mu_pool *pool, bool (*done)(mu_pool *pool))
-{
-    awaiting a = {pool, done};
-    mu__pool_watcher watcher;
-    begin_watching(pool, &watcher);
-    mu__wait_out(&watcher.waiter, await_done, &a);
-    end_watching(pool, &watcher);
-}
-
-/* ---- tickets ------------------------------------------------------------------------------ */
 
 /* ---- idle slots --------------------------------------------------------------------------- */
 
@@ -304,7 +119,7 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
     atomic_store(&ticket->state, MU__TICKET_WAITING);
 
     mu_lock_acquire(&pool->lock);
-    mu_err err = phase_error(pool->phase);
+    mu_err err = mu__phase_error(pool->phase);
     if (err == MU_OK && (ticket->expired || ticket->total_deadline <= now))
         err = MU_EQUEUE_TIMEOUT; /* over before it began */
     mu__slot *slot = err == MU_OK ? take_idle_locked(pool) : NULL;
@@ -333,14 +148,6 @@ bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket)
     return waiting;
 }
 
-bool mu__pool_closing(mu_pool *pool)
-{
-    mu_lock_acquire(&pool->lock);
-    bool closing = pool->phase != MU__POOL_RUNNING;
-    mu_lock_release(&pool->lock);
-    return closing;
-}
-
 void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
 {
     mu__ticket *refused = NULL;
@@ -349,11 +156,11 @@ void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
         pool->phase = phase;
     mu__ticket *ticket;
     while ((ticket = (mu__ticket *)mu__queue_pop(&pool->queue)) != NULL) {
-        ticket->refusal = phase_error(pool->phase);
+        ticket->refusal = mu__phase_error(pool->phase);
         ticket->next_free = refused;
         refused = ticket;
     }
-    changed_locked(pool);
+    mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
     while (refused) {
         ticket = refused;
@@ -516,7 +323,7 @@ void mu__slot_spawned(mu__slot *slot, int os_pid, int64_t spawn_ns)
     slot->info.timeline.spawn = spawn_ns;
     if (slot->start == MU__START_PENDING) {
         slot->start = MU__START_SPAWNED;
-        changed_locked(pool);
+        mu__pool_changed_locked(pool);
     }
     mu_lock_release(&pool->lock);
 }
@@ -533,7 +340,7 @@ void mu__slot_ready(mu__slot *slot, mu__channel *channel, const mu_timeline *tim
     mu__backoff_ready(&slot->backoff, now);
     if (slot->start < MU__START_READY) {
         slot->start = MU__START_READY;
-        changed_locked(pool);
+        mu__pool_changed_locked(pool);
     }
     mu__ticket *ticket = offer_locked(pool, slot, now);
     mu_lock_release(&pool->lock);
@@ -588,7 +395,7 @@ void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last)
     if (slot->info.generation == generation)
         slot->state =
             last || pool->phase != MU__POOL_RUNNING ? MU_WORKER_STOPPED : MU_WORKER_RESTARTING;
-    changed_locked(pool);
+    mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
 }
 
@@ -602,7 +409,7 @@ void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason)
             slot->info.error = MU_ESTART;
             (void)mu_reason_format(reason, slot->info.reason, sizeof slot->info.reason);
         }
-        changed_locked(pool);
+        mu__pool_changed_locked(pool);
     }
     mu_lock_release(&pool->lock);
 }
