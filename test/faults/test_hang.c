@@ -1,0 +1,150 @@
+/*
+ * Workers that hang: in their start, in a request, in their end (C4, C5, C6).
+ */
+#include "fault_rig.h"
+
+#include "pool/pool_impl.h"
+
+/* ---- C4 ------------------------------------------------------------------------------------ */
+
+typedef struct slow_start {
+    fault_rig rig;
+    int ready, slow_pid;
+    bool served;
+} slow_start;
+
+/* In mu_pool_start's thread, while worker_3 sleeps. */
+static void look_in(slow_start *s)
+{
+    mu_pool *pool = mu_pool_find(s->rig.pool.system, "pool");
+    mu_check(pool);
+    mu_pool_stats stats;
+    mu_pool_stats_get(pool, &stats);
+    mu_check_eq(stats.available, 7);
+    mu_check_eq(stats.starting, 1);
+    mu_check_ok(mu_pool_execute(pool, "ping", NULL, NULL, NULL, NULL));
+    mu_child_counts count;
+    int64_t from = mu_test_now_ms();
+    mu_check_ok(mu_supervisor_count_children(pool->worker_supervisor, &count));
+    mu_check_le(mu_test_now_ms() - from, 50 * MU_TEST_SCALE);
+    s->served = true;
+}
+
+static void on_progress(void *ctx, const mu_worker_info *w)
+{
+    slow_start *s = ctx;
+    if (w->state == MU_WORKER_STARTING && strcmp(w->id, "worker_3") == 0)
+        s->slow_pid = w->os_pid;
+    s->ready += w->state == MU_WORKER_IDLE;
+    if (s->ready == 7 && !s->served)
+        look_in(s);
+}
+
+MU_TEST(hang, C4_one_worker_that_sleeps_in_its_start_holds_back_nobody)
+{
+    static slow_start s;
+    enum { TIMEOUT_MS = 3000 * MU_TEST_SCALE };
+    fault_prepare(&s.rig, 8, "starts.py", "slow_third");
+    s.rig.pool.options.startup_timeout_ms = TIMEOUT_MS;
+    s.rig.pool.options.progress = on_progress;
+    s.rig.pool.options.progress_ctx = &s;
+    int64_t from = mu_test_now_ms();
+    fault_open(&s.rig);
+    int64_t took = mu_test_now_ms() - from;
+    mu_check(s.served);
+    mu_check_ge(took, TIMEOUT_MS);
+    mu_check_le(took, TIMEOUT_MS + 1000 * MU_TEST_SCALE);
+    mu_wait_until(!fault_process_lives(s.slow_pid), 1000);
+    mu_check_contains(rig_worker(&s.rig.pool, 2).reason, "startup_timeout_ms");
+    for (int i = 0; i < 8; i++)
+        if (i != 2)
+            mu_check_lt(rig_worker(&s.rig.pool, i).timeline.total, TIMEOUT_MS * MU_MS);
+    fault_close(&s.rig);
+}
+
+/* ---- C5 ------------------------------------------------------------------------------------ */
+
+static void hang(const char *how)
+{
+    enum { TIMEOUT_MS = 200 };
+    fault_rig rig;
+    fault_start(&rig, 1, NULL, NULL);
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    int old = rig_worker(&rig.pool, 0).os_pid;
+    int64_t from = mu_test_now_ms();
+    mu_check_err(fault_ask(&rig, "hang", TIMEOUT_MS, NULL, "{s:s, s:b}", "how", how,
+                           "ignore_sigterm", 1),
+                 MU_EEXEC_TIMEOUT);
+    int64_t took = mu_test_now_ms() - from;
+    mu_check_ge(took, TIMEOUT_MS - 1);
+    mu_check_le(took, TIMEOUT_MS + 20 * MU_TEST_SCALE);
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    mu_worker_info w = rig_worker(&rig.pool, 0);
+    mu_check_ne(w.os_pid, old);
+    mu_check_eq(w.generation, 2u);
+    mu_check_le(w.last_restart_ns, (int64_t)BAR_B_MS * MU_MS);
+    mu_check_eq((int)w.error, (int)MU_EEXEC_TIMEOUT);
+    mu_wait_until(!fault_process_lives(old), 1000);
+    fault_close(&rig);
+}
+
+MU_TEST(hang, C5_a_worker_in_an_endless_loop_is_killed_at_the_deadline_and_replaced)
+{
+    hang("busy");
+}
+
+MU_TEST(hang, C5_a_stopped_worker_is_killed_at_the_deadline_and_replaced)
+{
+    hang("stopped");
+}
+
+MU_TEST(hang, C5_a_worker_blocked_in_a_read_is_killed_at_the_deadline_and_replaced)
+{
+    hang("blocked");
+}
+
+MU_TEST(hang, C5_a_worker_that_somebody_stopped_is_killed_at_the_deadline_and_replaced)
+{
+    fault_rig rig;
+    fault_start(&rig, 1, NULL, NULL);
+    int old = rig_worker(&rig.pool, 0).os_pid;
+    fault_kill(old, SIGSTOP);
+    mu_check_err(fault_ask(&rig, "ping", 100, NULL, "n"), MU_EEXEC_TIMEOUT);
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    mu_check_ne(rig_worker(&rig.pool, 0).os_pid, old);
+    mu_wait_until(!fault_process_lives(old), 1000);
+    fault_close(&rig);
+}
+
+/* ---- C6 ------------------------------------------------------------------------------------ */
+
+MU_TEST(hang, C6_workers_that_ignore_SIGTERM_and_sleep_at_exit_are_killed_at_their_grace)
+{
+    enum { GRACE_MS = 500 };
+    fault_rig rig;
+    int pids[4];
+    fault_prepare(&rig, 4, "starts.py", "stubborn");
+    rig.pool.options.shutdown_grace_ms = GRACE_MS;
+    fault_open(&rig);
+    for (int i = 0; i < 4; i++)
+        pids[i] = rig_worker(&rig.pool, i).os_pid;
+    int64_t from = mu_test_now_ms();
+    mu_pool_stop(rig.pool.pool);
+    int64_t took = mu_test_now_ms() - from;
+    mu_check_ge(took, GRACE_MS - 1);
+    mu_check_le(took, GRACE_MS + 1000 * MU_TEST_SCALE);
+    for (int i = 0; i < 4; i++)
+        mu_check(!fault_process_lives(pids[i]));
+    fault_close(&rig);
+}
+
+MU_TEST(hang, C6_a_stopped_worker_does_not_hold_up_the_stop)
+{
+    fault_rig rig;
+    fault_start(&rig, 2, "misfit.py", NULL);
+    fault_kill(rig_worker(&rig.pool, 1).os_pid, SIGSTOP);
+    int64_t from = mu_test_now_ms();
+    mu_pool_stop(rig.pool.pool);
+    mu_check_le(mu_test_now_ms() - from, 1000 + 1000 * MU_TEST_SCALE);
+    fault_close(&rig);
+}
