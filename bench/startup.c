@@ -41,7 +41,7 @@ typedef struct kind {
 static const kind kinds[] = {
     {"bare interpreter", BENCH_WORKERS "/start_bare.py", NULL, NULL, NULL},
     {"numpy", BENCH_WORKERS "/start_numpy.py", NULL, NULL, NULL},
-    {"waiting", BENCH_WORKERS "/start_waiting.py", "0.05", "0.3", "2"},
+    {"waiting", BENCH_WORKERS "/start_waiting.py", "0.05", "0.2", "2"},
     {"computing", BENCH_WORKERS "/start_cpu.py", "0.02", "0.1", "0.5"},
 };
 
@@ -192,7 +192,7 @@ static void measure_round(const subject *s, int count, bool sequential, cell *c)
  * once. */
 static void measure_cell(const subject *s, int count, cell *ret_cell)
 {
-    int64_t limit_ms = bench_effort_of(s->options, 0, 1500, 10000);
+    int64_t limit_ms = bench_effort_of(s->options, 0, 1000, 10000);
     bool sequential = s->options->effort != BENCH_QUICK || count < WORKERS_MAX;
     int64_t begun = bench_now();
     *ret_cell = (cell){0};
