@@ -189,11 +189,11 @@ mu_err mu__work_start(mu__work *work, const mu__work_how *how)
     if (mu__hook_add(work->pid, &work->hook) == MU_OK)
         return MU_OK;
     /* It is on its way out, and records that itself; only one that was killed may not. */
-    mu__work_unref(work);
     if (!mu_alive(work->pid)) {
         mu_reason killed = mu_reason_killed();
         record_end(work, &killed);
     }
+    mu__work_unref(work);
     return MU_OK;
 }
 
