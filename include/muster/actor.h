@@ -120,6 +120,12 @@ void mu_message_clear(mu_message *message);
 /* The body of an actor; returning ends it with reason normal (or the one given to mu_exit). */
 typedef void (*mu_actor_fn)(void *arg);
 
+/* Extension: what becomes of a message for a mailbox that is full (mailbox_limit). */
+typedef enum mu_mailbox_policy {
+    MU_MAILBOX_REFUSE = 0, /* destroyed, and the sender gets MU_EFULL */
+    MU_MAILBOX_DROP = 1,   /* destroyed; the sender gets MU_OK, but a caller MU_EFULL */
+} mu_mailbox_policy;
+
 typedef struct mu_spawn_options {
     size_t size;       /* sizeof(mu_spawn_options) */
     const char *name;  /* register before the body runs; NULL: none */
@@ -129,12 +135,17 @@ typedef struct mu_spawn_options {
     size_t stack_size; /* bytes; 0: the system's default */
     void (*destroy_arg)(
         void *arg);    /* called once after the body, or if starting fails; may be NULL */
-    const char *label; /* its thread's name in ps, top and gdb (15 bytes); NULL: `name` */
+    const char *label; /* what the tree shows, and its thread's name in ps, top and gdb (there 15
+                          bytes); copied, cut at 63 bytes; NULL: `name` */
+    /* Extension: the most messages, casts and calls that may wait; notices, timers and questions of
+       sys.h are always taken. 0: no limit. */
+    uint32_t mailbox_limit;
+    mu_mailbox_policy mailbox_policy;
 } mu_spawn_options;
 
 #define MU_SPAWN_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(mu_spawn_options), NULL, false, false, NULL, 0, NULL, NULL                          \
+        sizeof(mu_spawn_options), NULL, false, false, NULL, 0, NULL, NULL, 0, MU_MAILBOX_REFUSE    \
     }
 
 /*
@@ -180,7 +191,7 @@ mu_err mu_trap_exit(bool on, bool *ret_previous);
 /*
  * Puts a message into a mailbox. Consumes it in every case. MU_OK also when the target is dead
  * (silently dropped, as in OTP). MU_EKILLED: the sender has been told to exit and sends no more;
- * MU_ENOMEM: not sent. Never blocks. Any thread.
+ * MU_ENOMEM, MU_EFULL (only with a mailbox_limit): not sent. Never blocks. Any thread.
  */
 mu_err mu_send(mu_pid pid, mu_message message);
 

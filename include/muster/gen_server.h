@@ -265,11 +265,13 @@ typedef struct mu_gen_server_options {
     size_t stack_size;        /* bytes; 0: the system's default */
     const char *label;        /* its thread's name in ps, top and gdb (15 bytes); NULL: `name` */
     void (*destroy_arg)(void *arg); /* called once after the server's end, or if start fails */
+    uint32_t mailbox_limit;         /* extension, as in mu_spawn_options; 0: no limit */
+    mu_mailbox_policy mailbox_policy;
 } mu_gen_server_options;
 
 #define MU_GEN_SERVER_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(mu_gen_server_options), NULL, NULL, false, 0, 0, NULL, NULL                         \
+        sizeof(mu_gen_server_options), NULL, NULL, false, 0, 0, NULL, NULL, 0, MU_MAILBOX_REFUSE   \
     }
 
 /*
@@ -307,7 +309,7 @@ mu_err mu_gen_server_stop(mu_pid pid, const mu_reason *reason, int64_t timeout_m
  * destroyed). MU_ETIMEOUT: the server is not told and may still act on the request; its late answer
  * is dropped. MU_EDOWN: it ended before it answered, *ret_reason (may be NULL) says why.
  * MU_ENOPROC: nobody there. MU_ESELF: an actor calling itself. MU_EKILLED: the calling actor must
- * exit. MU_ENOMEM. Blocks.
+ * exit. MU_ENOMEM. MU_EFULL: only with a mailbox_limit. Blocks.
  */
 mu_err mu_call(mu_pid pid, mu_message request, int64_t timeout_ms, mu_message *ret_reply,
                mu_reason *ret_reason);
@@ -319,7 +321,10 @@ mu_err mu_call(mu_pid pid, mu_message request, int64_t timeout_ms, mu_message *r
  */
 mu_err mu_call_or_exit(mu_pid pid, mu_message request, int64_t timeout_ms, mu_message *ret_reply);
 
-/* Sends without waiting. MU_OK whatever became of the target; MU_EKILLED or MU_ENOMEM: not sent. */
+/*
+ * Sends without waiting. MU_OK whatever became of the target. MU_EKILLED, MU_ENOMEM, and, if the
+ * target has a mailbox_limit and refuses, MU_EFULL: not sent.
+ */
 mu_err mu_cast(mu_pid pid, mu_message message);
 
 /*

@@ -56,6 +56,7 @@ typedef struct mu_sys_status {
     mu_pid pid;
     mu_pid parent;    /* none without a link at start */
     const char *kind; /* "gen_server", "supervisor", "dynamic_supervisor" */
+    char label[64];   /* as given at its start, or its name */
     bool suspended;
     bool tracing;
     bool counting;   /* statistics are on */

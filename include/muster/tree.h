@@ -29,9 +29,10 @@
 MU_BEGIN_DECLS
 
 typedef struct mu_tree_node {
-    size_t depth;   /* 0: where reading began */
-    const char *id; /* as in its spec, NULL at the top and below dynamic supervisors */
-    mu_pid pid;     /* none if it does not run */
+    size_t depth; /* 0: where reading began */
+    const char
+        *id;    /* as in its spec; the label at the top and below dynamic supervisors; or NULL */
+    mu_pid pid; /* none if it does not run */
     mu_child_state state;
     mu_child_type type;
     mu_restart restart;

@@ -200,6 +200,7 @@ static mu_err status_of(mu__debug *debug, mu_sys_status *ret_status)
         .log_size = debug->log_size,
         .queue_length = mu__queue_length(),
     };
+    (void)mu__label(ret_status->pid, ret_status->label);
     for (const mu__debug_hook *h = debug->hooks; h; h = h->next)
         ret_status->hooks++;
     debug->ops->format(debug->server, ret_status->state, sizeof ret_status->state);

@@ -119,6 +119,8 @@ static mu_err spawn(mu_system *system, const mu__gen_options *options, mu__gen *
     spawn_options.trap_exit = options->trap_exit;
     spawn_options.stack_size = options->stack_size;
     spawn_options.label = options->label;
+    spawn_options.mailbox_limit = options->mailbox_limit;
+    spawn_options.mailbox_policy = options->mailbox_policy;
     spawn_options.destroy_arg = leave;
     for (;;) {
         atomic_fetch_add(&gen->refs, 1); /* the actor's */

@@ -46,6 +46,8 @@ typedef struct mu__gen_options {
     bool trap_exit;
     int64_t timeout_ms; /* until the acknowledgement */
     size_t stack_size;
+    uint32_t mailbox_limit;
+    mu_mailbox_policy mailbox_policy;
 } mu__gen_options;
 
 /* How an initialisation may end without a running actor. */

@@ -76,10 +76,10 @@ void mu__report_crash(const char *kind, const mu_reason *reason)
     if (mu_reason_is_quiet(reason))
         return;
     mu_pid self = mu_self();
-    char actor[MU__PID_TEXT], text[MU_REASON_TEXT_SIZE + 80];
+    char actor[MU__PID_TEXT], label[MU__LABEL_SIZE], text[MU_REASON_TEXT_SIZE + 80];
     MU__EMIT(mu__hook(self.system), "actor.crash", MU__M({"code", reason->code}),
-             MU__D({"actor", mu__pid_text(self, actor)}, {"kind", kind},
-                   {"reason", mu_reason_format(reason, text, sizeof text)}));
+             MU__D({"actor", mu__pid_text(self, actor)}, {"label", mu__label(self, label)},
+                   {"kind", kind}, {"reason", mu_reason_format(reason, text, sizeof text)}));
 }
 
 /* NULL if all is well, else what is not. */
@@ -96,6 +96,8 @@ static const char *fault_of(mu_system *system, const mu_gen_server *callbacks,
         return "options has both a name and a via";
     if (options->via && !options->via->registry)
         return "options.via has no registry";
+    if (options->mailbox_policy < MU_MAILBOX_REFUSE || options->mailbox_policy > MU_MAILBOX_DROP)
+        return "unknown mailbox_policy";
     if (options->start_timeout_ms < 0)
         return "start_timeout_ms is negative";
     return NULL;
@@ -130,6 +132,8 @@ mu_err mu__server_start(mu_system *system, const char *kind, const mu_gen_server
         .trap_exit = options->trap_exit,
         .timeout_ms = options->start_timeout_ms ? options->start_timeout_ms : MU_INFINITY,
         .stack_size = options->stack_size,
+        .mailbox_limit = options->mailbox_limit,
+        .mailbox_policy = options->mailbox_policy,
     };
     return mu__gen_start(system, &gen_options, ret_pid, ret_reason);
 }

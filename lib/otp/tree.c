@@ -54,7 +54,9 @@ static mu_err add(reader *r, size_t depth, const mu_child_info *info, const mu_s
                         .type = info->type,
                         .restart = info->restart,
                         .kind = status ? status->kind : NULL}};
-    mu_err err = keep_text(r, info->id, &d.id);
+    char label[MU__LABEL_SIZE];
+    const char *id = info->id ? info->id : mu__label(info->pid, label);
+    mu_err err = keep_text(r, id[0] ? id : NULL, &d.id);
     if (err == MU_OK)
         err = keep_text(r, status ? status->state : "", &d.detail);
     return err == MU_OK ? mu__buffer_append(&r->drafts, &d, sizeof d) : err;

@@ -108,6 +108,10 @@ mu_err mu__thread_start(mu_system *system, void (*job)(void *arg), void *arg, si
  */
 mu_err mu__run_apart(mu_system *system, void (*job)(void *arg), void *arg);
 
+/* What the actor was labelled at its start, or its name; "" if neither, or if it is dead. */
+enum { MU__LABEL_SIZE = 64 };
+const char *mu__label(mu_pid pid, char buffer[MU__LABEL_SIZE]);
+
 /* ---- the system's tables, for the floors above -------------------------------------------- */
 
 const mu_sys *mu__sys(const mu_system *system);

@@ -62,7 +62,7 @@ mu__node *mu__node_new(mu__kind kind, uint32_t generation, mu_message message, m
 {
     mu__node *node = malloc(sizeof *node);
     if (node)
-        *node = (mu__node){NULL, kind, generation, message, from};
+        *node = (mu__node){NULL, kind, generation, message, from, false};
     return node;
 }
 

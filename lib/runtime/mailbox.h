@@ -40,6 +40,7 @@ typedef struct mu__node {
     uint32_t generation; /* of the receiver */
     mu_message message;
     mu__reply_to from;
+    bool counted; /* against the receiver's mailbox_limit */
 } mu__node;
 
 typedef struct mu__mailbox {

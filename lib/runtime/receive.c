@@ -23,6 +23,50 @@ static mu_err push_message(mu__actor *actor, mu_pid pid, mu__kind kind, mu_messa
 }
 
 /*
+ * Takes a place among the messages that may wait. The count carries the generation, so a place is
+ * never taken in the mailbox of the slot's next tenant. False: it is full.
+ */
+static bool take_place(mu__actor *actor, mu_pid pid, uint32_t limit)
+{
+    uint64_t waiting = atomic_load(&actor->waiting);
+    do {
+        if (waiting >> 32 != pid.generation)
+            return true; /* dead: what becomes of the message is decided elsewhere */
+        if ((uint32_t)waiting >= limit)
+            return false;
+    } while (!atomic_compare_exchange_weak(&actor->waiting, &waiting, waiting + 1));
+    return true;
+}
+
+static mu_err push_limited(mu__actor *actor, mu_pid pid, mu__kind kind, mu_message message,
+                           mu__reply_to from, uint32_t limit)
+{
+    mu__node *node = mu__node_new(kind, pid.generation, message, from);
+    bool full = node && !take_place(actor, pid, limit);
+    if (!node || full) {
+        mu_message_clear(&message);
+        mu__node_recycle(node);
+        if (!full)
+            return MU_ENOMEM;
+        bool silent = kind != MU__KIND_CALL && atomic_load(&actor->drops);
+        return silent || !mu_alive(pid) ? MU_OK : MU_EFULL; /* the dead are never full */
+    }
+    node->counted = true;
+    (void)mu__deliver(actor, pid, node);
+    return MU_OK;
+}
+
+/* What users send is limited where the receiver asked for it; what the library sends is not. */
+static mu_err push_users(mu__actor *actor, mu_pid pid, mu__kind kind, mu_message message,
+                         mu__reply_to from)
+{
+    uint32_t limit = atomic_load_explicit(&actor->limit, memory_order_relaxed);
+    if (limit == 0 || kind == MU__KIND_SYSTEM)
+        return push_message(actor, pid, kind, message, from);
+    return push_limited(actor, pid, kind, message, from, limit);
+}
+
+/*
  * An actor's own sends are fenced off from its death: the flag says that a push is under way, and a
  * killer that has set the state waits for it (signal.c). One of the two sees the other.
  */
@@ -32,7 +76,7 @@ static mu_err push_from(mu__actor *self, mu__actor *actor, mu_pid pid, mu__kind 
     atomic_store(&self->sending, true);
     mu_err err = MU_EKILLED;
     if (!mu__actor_told(self))
-        err = push_message(actor, pid, kind, message, from);
+        err = push_users(actor, pid, kind, message, from);
     atomic_store_explicit(&self->sending, false, memory_order_release);
     if (err == MU_EKILLED)
         mu_message_clear(&message);
@@ -50,7 +94,7 @@ mu_err mu__post(mu_pid pid, mu__kind kind, mu_message message, mu__reply_to from
     }
     mu__actor *self = mu__actor_self();
     return self ? push_from(self, actor, pid, kind, message, from)
-                : push_message(actor, pid, kind, message, from);
+                : push_users(actor, pid, kind, message, from);
 }
 
 mu_err mu_send(mu_pid pid, mu_message message)
@@ -120,6 +164,8 @@ static mu__node *take_node(mu__actor *self, node_filter accept, void *arg, mu__n
         if (self->inbox_tail == node)
             self->inbox_tail = before;
         self->inbox_length--;
+        if (node->counted)
+            atomic_fetch_sub(&self->waiting, 1);
         return node;
     }
     *after = before;

@@ -4,6 +4,8 @@
  */
 #include "runtime/slot.h"
 
+#include <string.h>
+
 #include "runtime/system_impl.h"
 
 mu__actor *mu__actor_of(mu_pid pid)
@@ -65,6 +67,8 @@ mu_err mu__slot_take(mu_system *system, mu__actor **ret_actor)
     mu_lock_release(&actor->lock);
     actor->exit_reason = mu_reason_normal();
     actor->parent = MU_PID_NONE;
+    atomic_store(&actor->limit, 0);
+    atomic_store(&actor->waiting, (uint64_t)atomic_load(&actor->generation) << 32);
     actor->answers_calls = false;
     atomic_fetch_add(&system->n_alive, 1);
     *ret_actor = actor;
@@ -84,6 +88,19 @@ void mu__slot_release(mu__actor *actor)
     actor->next_free = system->free_slots;
     system->free_slots = actor;
     mu_lock_release(&system->slots_lock);
+}
+
+const char *mu__label(mu_pid pid, char buffer[MU__LABEL_SIZE])
+{
+    mu__actor *actor = mu__actor_of(pid);
+    buffer[0] = '\0';
+    if (!actor)
+        return buffer;
+    mu_lock_acquire(&actor->lock);
+    if (mu__lives_locked(actor, pid))
+        memcpy(buffer, actor->label, MU__LABEL_SIZE);
+    mu_lock_release(&actor->lock);
+    return buffer;
 }
 
 bool mu_alive(mu_pid pid)

@@ -54,8 +54,12 @@ typedef struct mu__actor {
     _Atomic bool sending;    /* the own thread is between its check of `state` and its push */
     mu__mailbox mailbox;
     mu__park park;
+    _Atomic uint32_t limit;   /* messages that may wait; 0: any number */
+    _Atomic bool drops;       /* the policy at the limit */
+    _Atomic uint64_t waiting; /* generation << 32 | counted messages; only kept with a limit */
 
     mu_lock lock;
+    char label[MU__LABEL_SIZE] MU_GUARDED_BY(lock);
     mu_reason reason MU_GUARDED_BY(lock); /* fixed from EXITING on */
     bool trap_exit MU_GUARDED_BY(lock);
     bool finishing MU_GUARDED_BY(lock); /* somebody has taken on the finish */
@@ -82,7 +86,6 @@ typedef struct mu__actor {
     mu_actor_fn body;
     void *arg;
     void (*destroy_arg)(void *arg);
-    char label[16]; /* what the kernel keeps of a thread's name */
 } mu__actor;
 
 /* The actor of the calling thread, or NULL. */

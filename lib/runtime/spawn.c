@@ -138,7 +138,8 @@ static void actor_main(void *arg)
 {
     mu__actor *actor = arg;
     current = actor;
-    mu__thread_name(actor->label);
+    char label[MU__LABEL_SIZE];
+    mu__thread_name(mu__label(mu__pid_of(actor), label)[0] ? label : "mu-actor");
     mu_reason reason;
     if (!mu__catch_exit(run_body, actor, &reason))
         reason = actor->exit_reason;
@@ -202,10 +203,12 @@ static mu_err start_actor(mu_system *system, const mu_spawn_options *options, mu
     actor->arg = arg;
     actor->destroy_arg = options->destroy_arg;
     const char *label = options->label ? options->label : options->name;
-    (void)snprintf(actor->label, sizeof actor->label, "%s", label ? label : "mu-actor");
     mu_lock_acquire(&actor->lock);
     actor->trap_exit = options->trap_exit;
+    (void)snprintf(actor->label, sizeof actor->label, "%s", label ? label : "");
     mu_lock_release(&actor->lock);
+    atomic_store(&actor->drops, options->mailbox_policy == MU_MAILBOX_DROP);
+    atomic_store(&actor->limit, options->mailbox_limit);
     mu_pid pid = mu__pid_of(actor);
     /* Asked again now that it counts as living: whoever stops the system sees the one or the other.
      */

@@ -104,8 +104,8 @@ static inline mu_next s_cast(void *arg, mu_message *message)
     state *s = arg;
     note(&s->plan->diary, "cast%d", (int)message->tag);
     if (message->tag == WAIT)
-        while (!atomic_load(&s->plan->let_go))
-            mu_check_ok(mu_sleep(1));
+        while (!atomic_load(&s->plan->let_go) && mu_sleep(1) == MU_OK)
+            ;
     if (message->tag == BAD)
         return mu_reply(mu_message_string(0, "nobody called"));
     if (message->tag == IDLE)

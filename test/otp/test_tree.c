@@ -18,10 +18,13 @@ static mu_pid start_forest(mu_system *system)
                                           MU_CHILD(.id = "crowd",
                                                    .start = mu_dynamic_supervisor_start_fn,
                                                    .arg = &crowd, .type = MU_SUPERVISOR_CHILD)};
-    mu_supervisor_options options = MU_SUPERVISOR(MU_CHILDREN(outer));
+    mu_supervisor_options options = MU_SUPERVISOR(.label = "forest", MU_CHILDREN(outer));
     mu_pid pid = MU_PID_NONE;
     mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    static mu_gen_server_options labelled = {
+        .size = sizeof(mu_gen_server_options), .trap_exit = true, .label = "member"};
     mu_child_spec member = KID(d, .restart = MU_TEMPORARY);
+    member.server_options = &labelled;
     mu_check_ok(mu_dynamic_supervisor_start_child(pid_of(pid, "crowd"), &member, NULL, NULL));
     return pid;
 }
@@ -39,9 +42,9 @@ MU_TEST(tree, lists_parents_before_children_in_order_of_start)
         size_t depth;
         const char *id, *kind;
     } expected[] = {
-        {0, NULL, "supervisor"}, {1, "a", "gen_server"}, {1, "nested", "supervisor"},
-        {2, "b", "gen_server"},  {2, "c", NULL},         {1, "crowd", "dynamic_supervisor"},
-        {2, NULL, "gen_server"}};
+        {0, "forest", "supervisor"}, {1, "a", "gen_server"}, {1, "nested", "supervisor"},
+        {2, "b", "gen_server"},      {2, "c", NULL},         {1, "crowd", "dynamic_supervisor"},
+        {2, "member", "gen_server"}};
     for (size_t i = 0; i < n; i++) {
         mu_check_eq(nodes[i].depth, expected[i].depth);
         mu_check_str(nodes[i].id, expected[i].id);
@@ -56,7 +59,7 @@ MU_TEST(tree, lists_parents_before_children_in_order_of_start)
     mu_check_contains(text, "supervisor: one_for_one, 3 children\n├─ a <");
     mu_check_contains(text, "│  ├─ b <");
     mu_check_contains(text, "│  └─ c stopped\n└─ crowd <");
-    mu_check_contains(text, "dynamic_supervisor, permanent: 1 child\n   └─ <");
+    mu_check_contains(text, "dynamic_supervisor, permanent: 1 child\n   └─ member <");
     free(text);
     mu_tree_free(nodes);
     mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
