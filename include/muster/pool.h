@@ -294,7 +294,7 @@ typedef struct mu_pool_stats {
     uint64_t errors; /* all that follow */
     uint64_t worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled, crashed,
         protocol_errors, shut_down, refused;
-    uint64_t retries;      /* further attempts of idempotent requests */
+    uint64_t retries;      /* further attempts: idempotent, or never read by a worker that died */
     uint64_t restarts;     /* workers replaced */
     uint64_t late_replies; /* dropped: late, unknown or of an earlier request */
     int max_queued;        /* the most that ever waited */

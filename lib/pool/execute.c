@@ -167,11 +167,17 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
 
 bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now)
 {
+    bool crashed = outcome == MU__EXCHANGE_DEAD && reply->err == MU_ECRASHED;
+    /* What the worker never read was never executed: it still waits for one, whatever it does. */
+    if (crashed && reply->unread)
+        return now < plan->total_deadline &&
+               (now < plan->queue_deadline || plan->options.queue_timeout_ms < 0);
     plan->attempts_left--;
-    if (outcome != MU__EXCHANGE_DEAD || reply->err != MU_ECRASHED || plan->attempts_left <= 0)
+    if (!crashed || !plan->options.idempotent || plan->attempts_left <= 0 ||
+        now >= plan->total_deadline)
         return false;
-    /* What the worker never read was never executed: it may go to another, whatever it does. */
-    return (plan->options.idempotent || reply->unread) && now < plan->total_deadline;
+    plan->queue_deadline = mu__queue_deadline(&plan->options, now);
+    return true;
 }
 
 /* ---- explaining --------------------------------------------------------------------------- */
@@ -233,7 +239,6 @@ static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan
         result->executed_ns = ticket->ended - began;
         if (!mu__may_retry(plan, outcome, reply, ticket->ended))
             return reply->err;
-        plan->queue_deadline = mu__queue_deadline(&plan->options, ticket->ended);
         mu_value_clear(&reply->result);
         mu_error_clear(&reply->error);
     }

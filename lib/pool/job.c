@@ -149,7 +149,7 @@ static void send_to_manager(mu__job *job, mu_err failure)
     (void)mu__tell(job->pool->manager, message);
 }
 
-/* Once more into the queue, with a queue timeout of its own. */
+/* Once more into the queue, until the plan's queue deadline. */
 static void place_job(mu__job *job)
 {
     bool served = false;
@@ -157,7 +157,6 @@ static void place_job(mu__job *job)
     (void)mu__alarm_cancel(pool->system, &job->alarm);
     job->ticket.expired = false;
     job->ticket.queued_at = mu__now(pool->system);
-    job->plan.queue_deadline = mu__queue_deadline(&job->plan.options, job->ticket.queued_at);
     mu_err err = mu__alarm_set(pool->system, &job->alarm, job->plan.queue_deadline);
     if (err == MU_OK)
         err = mu__ticket_place(pool, &job->ticket, job->plan.options.priority, true, &served);

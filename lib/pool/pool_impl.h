@@ -75,7 +75,6 @@ struct mu__slot {
     mu__slot *next_idle, *prev_idle;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */
-    mu__job *job;        /* the job that runs here, if it is one */
 
     mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
     mu_worker_info info; /* what mu_pool_workers shows; `state` and os_pid kept up to date */
@@ -197,11 +196,15 @@ int64_t mu__ticket_deadline(const mu__ticket *ticket);
 /* A served request has ended so: the slot goes back, to the next waiter, or to its actor. */
 void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *reply);
 
-/* A worker's actor reports what becomes of its generation. */
+/*
+ * A worker's actor reports what becomes of its generation. Reports of one that is over are ignored:
+ * a killed actor is replaced before it finds out.
+ */
 void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation,
                        int64_t *ret_wait_ns);
-void mu__slot_spawned(mu__slot *slot, int os_pid, int64_t spawn_ns);
-void mu__slot_ready(mu__slot *slot, mu__channel *channel, const mu_timeline *timeline);
+void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t spawn_ns);
+void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
+                    const mu_timeline *timeline);
 /* A drained slot serves again. */
 void mu__slot_resume(mu__slot *slot, mu__channel *channel);
 /*
@@ -211,6 +214,8 @@ void mu__slot_resume(mu__slot *slot, mu__channel *channel);
 bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char *reason);
 /* Its actor has gone; `last`: it will not be replaced. */
 void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last);
+/* Why a generation ended whose actor had no chance to say it. */
+#define MU__ACTOR_KILLED "its actor was killed"
 /* The first start of the slot has failed for good. */
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
 /* Refuses everybody who waits. */
@@ -236,7 +241,7 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
                           mu__reply *reply);
 /* Until when one attempt may wait for a worker that asks for one at `now`. */
 int64_t mu__queue_deadline(const mu_execute_options *options, int64_t now);
-/* May what ended so be given to another worker? */
+/* May what ended so be given to another worker? If it had begun, it may wait for one anew. */
 bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now);
 /* The error of an outcome, in words. */
 void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error);

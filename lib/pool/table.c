@@ -37,12 +37,25 @@ static void unlink_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool-
     slot->next_idle = slot->prev_idle = NULL;
 }
 
+/* Its process is dead, and its actor will hear of it in a moment: nobody is to be given it. */
+static bool is_doomed_locked(mu__slot *slot) MU_REQUIRES(&slot->pool->lock)
+{
+    if (!mu__channel_dead(slot->channel))
+        return false;
+    slot->state = MU_WORKER_RESTARTING;
+    return true;
+}
+
 /* The head is the one used last. */
 static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    mu__slot *slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : pool->idle_head;
-    if (slot)
+    mu__slot *slot;
+    do {
+        slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : pool->idle_head;
+        if (!slot)
+            return NULL;
         unlink_idle_locked(pool, slot);
+    } while (is_doomed_locked(slot));
     return slot;
 }
 
@@ -71,7 +84,6 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
 {
     slot->state = MU_WORKER_BUSY;
     slot->request_id = ++pool->next_request;
-    slot->job = ticket->job;
     ticket->slot = slot;
     ticket->actor = slot->info.actor;
     ticket->channel = mu__channel_ref(slot->channel);
@@ -90,6 +102,8 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
  */
 static mu__ticket *offer_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIRES(&pool->lock)
 {
+    if (is_doomed_locked(slot))
+        return NULL;
     mu__ticket *ticket = (mu__ticket *)mu__queue_pop(&pool->queue);
     if (ticket)
         assign_locked(pool, slot, ticket, now);
@@ -231,7 +245,6 @@ static mu__ticket *release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchang
     if (slot->channel != ticket->channel || slot->request_id != ticket->request_id)
         return NULL; /* the generation is over, and its slot perhaps serves others already */
     slot->deadline = MU_NEVER;
-    slot->job = NULL;
     if (after != NOTHING) {
         slot->state = MU_WORKER_DRAINING;
         return NULL;
@@ -295,12 +308,35 @@ static uint32_t next_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     return x;
 }
 
+/*
+ * Takes a slot from its generation: nobody is given its channel any more. The reference to it is
+ * the caller's, to be given up without the lock.
+ */
+static mu__channel *retire_locked(mu__slot *slot, int64_t now, mu_err err, const char *reason)
+    MU_REQUIRES(&slot->pool->lock)
+{
+    mu__channel *channel = slot->channel;
+    if (slot->state == MU_WORKER_IDLE)
+        unlink_idle_locked(slot->pool, slot);
+    slot->channel = NULL;
+    slot->state = MU_WORKER_RESTARTING;
+    slot->died_at = now;
+    slot->info.os_pid = 0;
+    slot->info.error = err;
+    size_t length = strnlen(reason, sizeof slot->info.reason - 1);
+    memcpy(slot->info.reason, reason, length);
+    slot->info.reason[length] = '\0';
+    return channel;
+}
+
 void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation, int64_t *ret_wait_ns)
 {
     mu_pool *pool = slot->pool;
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     pool->inside++; /* until the actor's state is freed */
+    /* An actor that was killed is replaced at once, often before it has found out itself. */
+    mu__channel *left = slot->channel ? retire_locked(slot, now, MU_ECRASHED, MU__ACTOR_KILLED) : NULL;
     slot->info.actor = actor;
     *ret_wait_ns = 0;
     if (slot->info.generation > 0) {
@@ -312,12 +348,17 @@ void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation, i
     slot->state = *ret_wait_ns ? MU_WORKER_RESTARTING : MU_WORKER_STARTING;
     slot->info.timeline = (mu_timeline){.begun = now};
     mu_lock_release(&pool->lock);
+    mu__channel_unref(left);
 }
 
-void mu__slot_spawned(mu__slot *slot, int os_pid, int64_t spawn_ns)
+void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t spawn_ns)
 {
     mu_pool *pool = slot->pool;
     mu_lock_acquire(&pool->lock);
+    if (slot->info.generation != generation) {
+        mu_lock_release(&pool->lock);
+        return;
+    }
     slot->state = MU_WORKER_STARTING;
     slot->info.os_pid = os_pid;
     slot->info.timeline.spawn = spawn_ns;
@@ -328,11 +369,16 @@ void mu__slot_spawned(mu__slot *slot, int os_pid, int64_t spawn_ns)
     mu_lock_release(&pool->lock);
 }
 
-void mu__slot_ready(mu__slot *slot, mu__channel *channel, const mu_timeline *timeline)
+void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
+                    const mu_timeline *timeline)
 {
     mu_pool *pool = slot->pool;
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
+    if (slot->info.generation != generation) {
+        mu_lock_release(&pool->lock);
+        return;
+    }
     slot->channel = mu__channel_ref(channel);
     slot->info.timeline = *timeline;
     if (slot->died_at)
@@ -370,18 +416,8 @@ bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char
         mu_lock_release(&pool->lock);
         return false;
     }
-    mu__channel *channel = slot->channel;
     bool free_of_callers = slot->state != MU_WORKER_BUSY;
-    if (slot->state == MU_WORKER_IDLE)
-        unlink_idle_locked(pool, slot);
-    slot->channel = NULL;
-    slot->state = MU_WORKER_RESTARTING;
-    slot->died_at = now;
-    slot->info.os_pid = 0;
-    slot->info.error = err;
-    size_t length = strnlen(reason, sizeof slot->info.reason - 1);
-    memcpy(slot->info.reason, reason, length);
-    slot->info.reason[length] = '\0';
+    mu__channel *channel = retire_locked(slot, now, err, reason);
     mu_lock_release(&pool->lock);
     mu__channel_unref(channel);
     return free_of_callers;

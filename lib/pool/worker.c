@@ -115,7 +115,9 @@ static void on_died(void *ctx, const mu__port_end *end)
 {
     worker *w = ctx;
     mu__channel_bury(w->channel, end);
-    (void)mu_send(w->self, mu_message_copy(TAG_EXITED, end, sizeof *end));
+    mu_reason kill = mu_reason_kill();
+    if (mu_send(w->self, mu_message_copy(TAG_EXITED, end, sizeof *end)) != MU_OK)
+        (void)mu_exit_signal(w->self, &kill); /* no memory to tell it: it ends all the same */
 }
 
 /* ---- watching the answers while the actor owns the exchange ------------------------------- */
@@ -143,10 +145,11 @@ static void unwatch_answers(worker *w)
     mu__io_remove(w->pool->system, &w->watch);
 }
 
-static void start_clock(worker *w, int64_t ms, uint64_t tag)
+/* Without its clock a worker could hang for ever: MU_ENOMEM has to end it. */
+static mu_err start_clock(worker *w, int64_t ms, uint64_t tag)
 {
     (void)mu_timer_cancel(w->pool->system, w->timer, NULL);
-    (void)mu_start_timer(w->self, ms, mu_message_tag(tag), &w->timer);
+    return mu_start_timer(w->self, ms, mu_message_tag(tag), &w->timer);
 }
 
 static void stop_clock(worker *w)
@@ -284,7 +287,7 @@ static mu_next become_ready(worker *w)
     stop_clock(w);
     unwatch_answers(w);
     w->phase = SERVING;
-    mu__slot_ready(w->slot, w->channel, &w->timeline);
+    mu__slot_ready(w->slot, w->generation, w->channel, &w->timeline);
     MU__EMIT(mu__hook(w->pool->system), "worker.ready",
              MU__M({"total_ns", w->timeline.total}, {"generation", w->generation}),
              MU__D({"pool", w->pool->name}, {"worker", w->slot->info.id}));
@@ -349,14 +352,14 @@ static mu_next spawn_process(worker *w)
         err = open_channel(w);
     if (err == MU_OK) {
         w->timeline.spawn = mu__port_spawned_at(w->port) - w->timeline.begun;
-        mu__slot_spawned(w->slot, mu__port_os_pid(w->port), w->timeline.spawn);
+        mu__slot_spawned(w->slot, w->generation, mu__port_os_pid(w->port), w->timeline.spawn);
         mu__port_watch(w->port, on_died, w);
         err = watch_answers(w);
     }
-    mu_next next = mu_noreply();
     if (err == MU_OK)
-        start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);
-    else
+        err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);
+    mu_next next = mu_noreply();
+    if (err != MU_OK)
         next = condemn(w, err, error.message[0] ? error.message : mu_strerror(err));
     mu_error_clear(&error);
     return next;
@@ -375,8 +378,9 @@ static mu_next begin_drain(worker *w, uint64_t request_id)
     if (err == MU_OK)
         err = mu__channel_send(w->channel, &frame);
     mu__buffer_deinit(&frame);
-    start_clock(w, w->pool->options.cancel_grace_ms, MU__POOL_GRACE_OVER);
-    if (err != MU_OK && err != MU_EFULL)
+    if (err == MU_OK || err == MU_EFULL)
+        err = start_clock(w, w->pool->options.cancel_grace_ms, MU__POOL_GRACE_OVER);
+    if (err != MU_OK)
         return condemn(w, err, mu_strerror(err));
     return look_at_answers(w);
 }
@@ -414,7 +418,9 @@ static mu_init worker_init(void *arg)
     mu__slot_starting(slot, w->self, &w->generation, &wait_ns);
     if (wait_ns == 0)
         return mu_init_ok_continue(w, mu_message_tag(MU__POOL_SPAWN));
-    start_clock(w, (wait_ns + MU_MS - 1) / MU_MS, MU__POOL_SPAWN);
+    /* Without memory for the clock: at once, rather than never. */
+    if (start_clock(w, (wait_ns + MU_MS - 1) / MU_MS, MU__POOL_SPAWN) != MU_OK)
+        return mu_init_ok_continue(w, mu_message_tag(MU__POOL_SPAWN));
     return mu_init_ok(w);
 }
 
@@ -476,13 +482,13 @@ static void close_requests(void *ctx)
 static void worker_terminate(void *state, const mu_reason *reason)
 {
     worker *w = state;
-    if (!w->port)
-        return;
     bool ours = false;
     if (!w->retired) {
         w->retired = true;
         ours = mu__slot_retire(w->slot, w->generation, MU_ESHUTDOWN, "stopped with the pool");
     }
+    if (!w->port)
+        return;
     if (reason->cls != MU_REASON_SHUTDOWN || !w->channel) {
         mu__port_kill(w->port);
         return;
@@ -505,10 +511,15 @@ static void worker_free(void *state)
     bool last = w->last;
     stop_clock(w);
     if (!w->retired)
-        (void)mu__slot_retire(slot, w->generation, MU_ECRASHED, "its actor was killed");
-    if (w->watch.index)
-        unwatch_answers(w);
+        (void)mu__slot_retire(slot, generation, MU_ECRASHED, MU__ACTOR_KILLED);
+    unwatch_answers(w);
+    mu__port_end lost = {.exit = {.kind = MU__EXIT_LOST}};
+    if (w->port)
+        lost.exit.os_pid = mu__port_os_pid(w->port);
     mu__port_free(&w->port);
+    /* on_died comes no more: whoever is in an exchange still hears it here. */
+    if (w->channel && !mu__channel_dead(w->channel))
+        mu__channel_bury(w->channel, &lost);
     mu__channel_unref(w->channel);
     free(w);
     mu__slot_stopped(slot, generation, last);

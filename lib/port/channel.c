@@ -322,9 +322,13 @@ static mu__exchange protocol_fault(exchange *x, mu_err err)
 
 static mu__exchange died(exchange *x, size_t request_size)
 {
+    mu__channel *channel = x->channel;
+    /* One that was lost has been sent SIGKILL and may be reading still: only half a request is
+     * none. */
+    bool gone = channel->end.exit.kind != MU__EXIT_LOST;
     x->reply->err = MU_ECRASHED;
     x->reply->unread =
-        mu__buffer_size(&x->channel->out) > 0 || mu__channel_unread(x->channel) >= request_size;
+        mu__buffer_size(&channel->out) > 0 || (gone && mu__channel_unread(channel) >= request_size);
     return MU__EXCHANGE_DEAD;
 }
 

@@ -29,7 +29,7 @@ const char *mu__exit_text(const mu__exit *exit, char *text, size_t size)
                        mu__signal_name(exit->status, name, sizeof name));
         break;
     case MU__EXIT_LOST:
-        (void)snprintf(text, size, "killed because its warden died");
+        (void)snprintf(text, size, "killed with its owner, the warden or its actor");
         break;
     }
     return text;

@@ -14,7 +14,8 @@
 typedef enum mu__exit_kind {
     MU__EXIT_CODE,   /* it exited by itself: `status` is its code */
     MU__EXIT_SIGNAL, /* `status` is the signal that ended it */
-    MU__EXIT_LOST    /* the warden died, and killed it by that; nobody knows its status */
+    MU__EXIT_LOST    /* what owned it died, warden or actor, and killed it by that; nobody knows its
+                        status */
 } mu__exit_kind;
 
 typedef struct mu__exit {

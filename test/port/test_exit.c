@@ -18,5 +18,5 @@ MU_TEST(exit, names_codes_and_signals)
     check_text(MU__EXIT_SIGNAL, SIGKILL, "killed by SIGKILL");
     check_text(MU__EXIT_SIGNAL, SIGSEGV, "killed by SIGSEGV");
     check_text(MU__EXIT_SIGNAL, 40, "killed by signal 40");
-    check_text(MU__EXIT_LOST, 0, "killed because its warden died");
+    check_text(MU__EXIT_LOST, 0, "killed with its owner, the warden or its actor");
 }
