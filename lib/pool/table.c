@@ -38,8 +38,9 @@ static void unlink_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool-
 }
 
 /* Its process is dead, and its actor will hear of it in a moment: nobody is to be given it. */
-static bool is_doomed_locked(mu__slot *slot) MU_REQUIRES(&slot->pool->lock)
+static bool is_doomed_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 {
+    (void)pool;
     if (!mu__channel_dead(slot->channel))
         return false;
     slot->state = MU_WORKER_RESTARTING;
@@ -55,7 +56,7 @@ static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
         if (!slot)
             return NULL;
         unlink_idle_locked(pool, slot);
-    } while (is_doomed_locked(slot));
+    } while (is_doomed_locked(pool, slot));
     return slot;
 }
 
@@ -102,7 +103,7 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
  */
 static mu__ticket *offer_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIRES(&pool->lock)
 {
-    if (is_doomed_locked(slot))
+    if (is_doomed_locked(pool, slot))
         return NULL;
     mu__ticket *ticket = (mu__ticket *)mu__queue_pop(&pool->queue);
     if (ticket)
@@ -312,12 +313,12 @@ static uint32_t next_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
  * Takes a slot from its generation: nobody is given its channel any more. The reference to it is
  * the caller's, to be given up without the lock.
  */
-static mu__channel *retire_locked(mu__slot *slot, int64_t now, mu_err err, const char *reason)
-    MU_REQUIRES(&slot->pool->lock)
+static mu__channel *retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err,
+                                  const char *reason) MU_REQUIRES(&pool->lock)
 {
     mu__channel *channel = slot->channel;
     if (slot->state == MU_WORKER_IDLE)
-        unlink_idle_locked(slot->pool, slot);
+        unlink_idle_locked(pool, slot);
     slot->channel = NULL;
     slot->state = MU_WORKER_RESTARTING;
     slot->died_at = now;
@@ -336,7 +337,8 @@ void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation, i
     mu_lock_acquire(&pool->lock);
     pool->inside++; /* until the actor's state is freed */
     /* An actor that was killed is replaced at once, often before it has found out itself. */
-    mu__channel *left = slot->channel ? retire_locked(slot, now, MU_ECRASHED, MU__ACTOR_KILLED) : NULL;
+    mu__channel *left =
+        slot->channel ? retire_locked(pool, slot, now, MU_ECRASHED, MU__ACTOR_KILLED) : NULL;
     slot->info.actor = actor;
     *ret_wait_ns = 0;
     if (slot->info.generation > 0) {
@@ -417,7 +419,7 @@ bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char
         return false;
     }
     bool free_of_callers = slot->state != MU_WORKER_BUSY;
-    mu__channel *channel = retire_locked(slot, now, err, reason);
+    mu__channel *channel = retire_locked(pool, slot, now, err, reason);
     mu_lock_release(&pool->lock);
     mu__channel_unref(channel);
     return free_of_callers;
