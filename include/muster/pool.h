@@ -269,6 +269,7 @@ mu_err mu_pool_submit_to(mu_pool *pool, const char *command, const mu_value *arg
 /*
  * Cancels a submitted request: its outcome is MU_ECANCELLED unless it has one already. One that is
  * running is cancelled in the worker as an overdue one is. MU_ENOTFOUND: it has its outcome.
+ * MU_EFORKED: it is the parent's.
  */
 mu_err mu_job_cancel(mu_pool *pool, mu_job job);
 
@@ -302,9 +303,11 @@ typedef struct mu_pool_stats {
     double utilisation; /* share of the workers' time spent on requests, 0..1 */
 } mu_pool_stats;
 
+/* All zero in a forked copy of the process. */
 void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats);
 
-/* All workers in the order of their ids; one block, the caller's to free(). MU_ENOMEM. */
+/* All workers in the order of their ids; one block, the caller's to free(). MU_ENOMEM, MU_EFORKED.
+ */
 mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count);
 
 /* The pool's supervision tree as text, one line an actor, with ids, OS pids and states; free() it.

@@ -372,6 +372,8 @@ mu_err mu_job_cancel(mu_pool *pool, mu_job id)
 {
     if (!pool)
         return MU_EINVAL;
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return MU_EFORKED;
     mu__job *waiting = NULL;
     mu_lock_acquire(&pool->lock);
     mu__table_entry *entry = mu__table_find(&pool->jobs, &id, sizeof id);

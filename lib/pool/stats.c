@@ -56,6 +56,9 @@ static double utilisation_locked(const mu_pool *pool, int64_t now)
 
 void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
 {
+    *ret_stats = (mu_pool_stats){0};
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return; /* a thread that the copy does not have may hold the lock in it */
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     mu_pool_stats stats = pool->stats;
@@ -89,6 +92,8 @@ void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info)
 
 mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count)
 {
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return MU_EFORKED;
     size_t count = (size_t)pool->options.size;
     mu_worker_info *workers = mu__sys(pool->system)->alloc(count * sizeof *workers);
     if (!workers)
