@@ -156,8 +156,9 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
     mu__exchange outcome = mu__channel_exchange(ticket->channel, &request, reply);
     if (outcome == MU__EXCHANGE_DEAD)
         describe_death(ticket, plan, &reply->error);
-    /* A worker that was made to leave took its request with it. */
-    if (outcome == MU__EXCHANGE_DEAD && mu__pool_closing(pool))
+    /* A worker that was made to leave took its request with it, or the stop has cancelled it. */
+    bool interrupted = outcome == MU__EXCHANGE_DEAD || outcome == MU__EXCHANGE_CANCELLED;
+    if (interrupted && mu__pool_closing(pool))
         reply->err = MU_ESHUTDOWN;
     if (reply->err != MU_OK)
         (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s",

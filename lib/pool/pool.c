@@ -418,7 +418,8 @@ static void do_stop(void *arg)
     mu_pool *pool = arg;
     mu__pool_refuse_all(pool, MU__POOL_CLOSING);
     int64_t deadline = mu_deadline(mu__now(pool->system), pool->options.drain_timeout_ms);
-    (void)mu__pool_await(pool, nothing_runs, deadline);
+    if (mu__pool_await(pool, nothing_runs, deadline) != MU_OK)
+        mu__slots_interrupt(pool);
     end_tree(pool);
     mu_lock_acquire(&pool->lock);
     pool->phase = MU__POOL_STOPPED; /* from now on the alarm is not set again */

@@ -195,6 +195,11 @@ bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket);
 int64_t mu__ticket_deadline(const mu__ticket *ticket);
 /* A served request has ended so: the slot goes back, to the next waiter, or to its actor. */
 void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *reply);
+/*
+ * Ends every exchange that is under way. A job runs on its worker's actor, which otherwise would
+ * hear of a shutdown only when the job is done.
+ */
+void mu__slots_interrupt(mu_pool *pool);
 
 /*
  * A worker's actor reports what becomes of its generation. Reports of one that is over are ignored:

@@ -208,6 +208,17 @@ static void ring_overdue(mu__alarm *alarm)
     mu_lock_release(&pool->lock);
 }
 
+void mu__slots_interrupt(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->options.size; i++) {
+        mu__slot *slot = &pool->slots[i];
+        if (slot->state == MU_WORKER_BUSY && slot->channel)
+            mu__channel_cancel(slot->channel, slot->request_id);
+    }
+    mu_lock_release(&pool->lock);
+}
+
 /* What a slot's actor has to do about a request whose caller has gone. */
 typedef enum aftermath { NOTHING, DRAIN, CONDEMN } aftermath;
 
