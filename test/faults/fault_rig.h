@@ -119,7 +119,7 @@ static inline mu_pool_stats fault_stats(fault_rig *rig)
         mu_value mu_args_ = MU_VALUE_INIT;                                                         \
         mu_execute_options mu_o_ = MU_EXECUTE_OPTIONS_INIT;                                        \
         mu_o_.execution_timeout_ms = (timeout_ms);                                                 \
-        mu_check(mu_value_pack(&mu_args_, NULL, __VA_ARGS__) == MU_OK);                           \
+        mu_check(mu_value_pack(&mu_args_, NULL, __VA_ARGS__) == MU_OK);                            \
         mu_err mu_result_ = rig_ask(&(rig)->pool, command, &mu_args_, &mu_o_, ret_result);         \
         mu_value_clear(&mu_args_);                                                                 \
         mu_result_;                                                                                \

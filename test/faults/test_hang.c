@@ -3,7 +3,6 @@
  */
 #include "fault_rig.h"
 
-
 /* ---- C4 ------------------------------------------------------------------------------------ */
 
 typedef struct slow_start {
@@ -84,9 +83,9 @@ static void hang(const char *how)
     mu_check_ok(rig_run(&rig.pool, "ping"));
     int old = rig_worker(&rig.pool, 0).os_pid;
     int64_t from = mu_test_now_ms();
-    mu_check_err(fault_ask(&rig, "hang", TIMEOUT_MS, NULL, "{s:s, s:b}", "how", how,
-                           "ignore_sigterm", 1),
-                 MU_EEXEC_TIMEOUT);
+    mu_check_err(
+        fault_ask(&rig, "hang", TIMEOUT_MS, NULL, "{s:s, s:b}", "how", how, "ignore_sigterm", 1),
+        MU_EEXEC_TIMEOUT);
     int64_t took = mu_test_now_ms() - from;
     mu_check_ge(took, TIMEOUT_MS - 1);
     mu_check_le(took, TIMEOUT_MS + 20 * MU_TEST_SCALE);

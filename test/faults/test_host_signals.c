@@ -238,14 +238,14 @@ MU_ROLE(host_with_timer)
         for (int i = 0; i < 100; i++)
             mu_check_ok(rig_run(&rig.pool, "ping"));
         int64_t from = mu_test_now_ms();
-        mu_check_err(
-            fault_ask(&rig, "late", 50, NULL, "{s:f, s:i}", "seconds", 0.08, "token", 1),
-            MU_EEXEC_TIMEOUT);
+        mu_check_err(fault_ask(&rig, "late", 50, NULL, "{s:f, s:i}", "seconds", 0.08, "token", 1),
+                     MU_EEXEC_TIMEOUT);
         int64_t took = mu_test_now_ms() - from;
         mu_check(took >= 49 && took <= 50 + 20 * MU_TEST_SCALE);
         mu_check_err(fault_ask(&rig, "die", 0, NULL, "{s:s}", "how", "exit"), MU_ECRASHED);
         atomic_store(&outcome, 0);
-        mu_check_ok(mu_pool_submit(rig.pool.pool, "ping", NULL, NULL, note, (void *)&outcome, NULL));
+        mu_check_ok(
+            mu_pool_submit(rig.pool.pool, "ping", NULL, NULL, note, (void *)&outcome, NULL));
         while (atomic_load(&outcome) == 0)
             mu_test_nap();
         mu_check_eq(atomic_load(&outcome), 1);

@@ -39,6 +39,7 @@ def die(how, code=0):
 @worker.command("await_file")
 def await_file(path):
     """Busy until somebody makes the file; never looks whether it is cancelled."""
+    os.write(2, b"awaiting\n")
     while not os.path.exists(path):
         time.sleep(0.005)
     return path
@@ -48,6 +49,8 @@ def await_file(path):
 def late(seconds, token):
     """Answers after a while, whatever the host thinks by then."""
     end = time.monotonic() + seconds
+    if seconds >= 0.05:
+        os.write(2, b"late\n")
     while time.monotonic() < end:
         pass
     return token
