@@ -97,10 +97,11 @@ static void return_unused(mu__ticket *ticket)
     mu__slot_end(ticket, MU__EXCHANGE_KILLED, &reply);
 }
 
-static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan)
+static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
+                            int64_t now)
 {
     ticket->job = NULL;
-    ticket->queued_at = plan->attempts_left == ATTEMPTS ? plan->entered : mu__now(pool->system);
+    ticket->queued_at = now;
     ticket->execution_timeout_ms = plan->options.execution_timeout_ms;
     ticket->total_deadline = plan->total_deadline;
     bool served;
@@ -228,8 +229,8 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
 static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, mu__reply *reply,
                           mu__result *result)
 {
-    for (;;) {
-        mu_err err = obtain_worker(pool, ticket, plan);
+    for (int64_t now = plan->entered;; now = ticket->ended) {
+        mu_err err = obtain_worker(pool, ticket, plan, now);
         if (err != MU_OK)
             return err;
         result->attempts++;

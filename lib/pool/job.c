@@ -5,7 +5,7 @@
  *     submit -> queued -> RUN_JOB to the worker's actor -> attempt -> told
  *                 |            |                             |
  *                 |            +-- message destroyed unread: back into the queue, or shutdown
- *                 +-- queue timeout, cancel, refusal: FAIL_JOB to the manager -> told
+ *                 +-- queue timeout, cancel, refusal: list of the failed -> told
  *
  * Who frees a job: whoever tells its outcome, right after. It is told exactly once because exactly
  * one of those ways has taken its ticket (out of the queue, or as served).
@@ -23,7 +23,8 @@ struct mu__job {
     mu__alarm alarm;       /* the queue timeout */
     mu__call_plan plan;
     mu__result result;
-    mu_err failure; /* of a job that is told by the manager */
+    mu_err failure;       /* of a job that never ran */
+    mu__job *next_failed; /* guarded by pool->lock */
     mu_value args;
     char *strings; /* command, session, trace */
 
@@ -128,26 +129,53 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply, bool has_work
     mu__pool_leave(pool, NULL, &result);
 }
 
-void mu__job_fail(mu__job *job)
+static mu__job *next_failed(mu_pool *pool)
 {
-    mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
-    finish_job(job, job->failure, &reply, false);
+    mu_lock_acquire(&pool->lock);
+    mu__job *job = pool->failed_head;
+    if (job)
+        pool->failed_head = job->next_failed;
+    else
+        pool->telling = false;
+    mu_lock_release(&pool->lock);
+    return job;
+}
+
+static void tell_failed(void *arg)
+{
+    mu_pool *pool = arg;
+    for (mu__job *job = next_failed(pool); job; job = next_failed(pool)) {
+        mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
+        finish_job(job, job->failure, &reply, false);
+    }
+    mu__pool_let_go(pool);
+}
+
+/*
+ * A job that never ran. Its callback is the user's code, which may block, and this may be the I/O
+ * thread or an actor that dies: a thread of the system tells all of them, one after the other.
+ */
+static void fail_job(mu__job *job, mu_err failure)
+{
+    mu_pool *pool = job->pool;
+    job->failure = failure;
+    job->next_failed = NULL;
+    mu_lock_acquire(&pool->lock);
+    if (pool->failed_head)
+        pool->failed_tail->next_failed = job;
+    else
+        pool->failed_head = job;
+    pool->failed_tail = job;
+    bool begin = !pool->telling;
+    pool->telling = true;
+    if (begin)
+        pool->inside++;
+    mu_lock_release(&pool->lock);
+    if (begin && mu__thread_start(pool->system, tell_failed, pool, 0) != MU_OK)
+        tell_failed(pool); /* there is no thread to be had: better here than never */
 }
 
 /* ---- on its way --------------------------------------------------------------------------- */
-
-/* The manager has gone: whoever drops the message tells the outcome. */
-static void fail_unread(void *data)
-{
-    mu__job_fail(data);
-}
-
-static void send_to_manager(mu__job *job, mu_err failure)
-{
-    job->failure = failure;
-    mu_message message = mu_message_take(MU__POOL_FAIL_JOB, job, sizeof *job, fail_unread);
-    (void)mu__tell(job->pool->manager, message);
-}
 
 /* Once more into the queue, until the plan's queue deadline. */
 static void place_job(mu__job *job)
@@ -161,7 +189,7 @@ static void place_job(mu__job *job)
     if (err == MU_OK)
         err = mu__ticket_place(pool, &job->ticket, job->plan.options.priority, true, &served);
     if (err != MU_OK)
-        send_to_manager(job, err);
+        fail_job(job, err);
     else if (served)
         mu__job_dispatch(job);
 }
@@ -183,7 +211,7 @@ static void run_unread(void *data)
 void mu__job_dispatch(mu__job *job)
 {
     if (atomic_load(&job->ticket.state) == MU__TICKET_REFUSED) {
-        send_to_manager(job, job->ticket.refusal);
+        fail_job(job, job->ticket.refusal);
         return;
     }
     mu_message message = mu_message_take(MU__POOL_RUN_JOB, job, sizeof *job, run_unread);
@@ -216,8 +244,8 @@ void mu__job_run(mu__job *job)
 static void queue_time_over(mu__alarm *alarm)
 {
     mu__job *job = (mu__job *)((char *)alarm - offsetof(mu__job, alarm));
-    if (mu__ticket_withdraw(job->pool, &job->ticket))
-        send_to_manager(job, MU_EQUEUE_TIMEOUT);
+    if (mu__ticket_expire(job->pool, &job->ticket))
+        fail_job(job, MU_EQUEUE_TIMEOUT);
 }
 
 /* ---- submitting --------------------------------------------------------------------------- */
@@ -374,17 +402,12 @@ mu_err mu_job_cancel(mu_pool *pool, mu_job id)
         return MU_EINVAL;
     if (mu__usable(pool->system) == MU_EFORKED)
         return MU_EFORKED;
-    mu__job *waiting = NULL;
     mu_lock_acquire(&pool->lock);
     mu__table_entry *entry = mu__table_find(&pool->jobs, &id, sizeof id);
     mu__job *job = entry ? MU__TABLE_OBJECT(entry, mu__job, entry) : NULL;
-    if (job && mu__queue_remove(&pool->queue, &job->ticket.link))
-        waiting = job;
-    else if (job && job->ticket.slot && job->ticket.slot->channel &&
-             job->ticket.slot->request_id == job->ticket.request_id)
-        mu__channel_cancel(job->ticket.slot->channel, job->ticket.request_id);
+    bool waiting = job && mu__ticket_cancel_locked(pool, &job->ticket);
     mu_lock_release(&pool->lock);
     if (waiting)
-        send_to_manager(waiting, MU_ECANCELLED);
+        fail_job(job, MU_ECANCELLED); /* else it may be gone already */
     return job ? MU_OK : MU_ENOTFOUND;
 }

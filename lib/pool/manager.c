@@ -1,7 +1,6 @@
 /*
- * The pool's manager (pool_impl.h): a gen_server that tells the outcome of requests which never
- * reached a worker - their callbacks are the user's code, which the I/O thread must not run - and
- * that brings the workers back if their supervisor had to be restarted.
+ * The pool's manager (pool_impl.h): a gen_server that holds the pool's name and brings the workers
+ * back if their supervisor had to be restarted.
  */
 #include "pool/pool_impl.h"
 
@@ -43,8 +42,7 @@ static mu_next manager_call(void *state, mu_message *request, mu_from from)
 static mu_next manager_info(void *state, mu_message *message)
 {
     (void)state;
-    if (message->tag == MU__POOL_FAIL_JOB)
-        mu__job_fail(mu_message_move(message).data);
+    (void)message; /* strangers may send to a name */
     return mu_noreply();
 }
 

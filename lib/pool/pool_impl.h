@@ -64,7 +64,9 @@ typedef struct mu__ticket {
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
     mu__job *job; /* NULL: a thread waits */
-    bool expired; /* a job's queue timeout went off while it was in no queue; guarded by lock */
+    /* Of jobs, which others reach through the table; guarded by lock. */
+    bool expired;   /* its queue timeout went off while it was in no queue */
+    bool cancelled; /* it is not to be placed again */
 } mu__ticket;
 
 struct mu__slot {
@@ -126,8 +128,10 @@ struct mu_pool {
     mu__slot *idle_head, *idle_tail;
     mu__queue queue;
     mu__ticket *free_tickets;
-    mu__ticket *all_tickets; /* to be freed with the pool */
-    mu__table jobs;          /* by id */
+    mu__ticket *all_tickets;            /* to be freed with the pool */
+    mu__table jobs;                     /* by id */
+    mu__job *failed_head, *failed_tail; /* have not reached a worker, and are to be told */
+    bool telling;                       /* a thread does it */
     uint64_t next_request, next_job;
     int running;   /* requests that have entered and not left, those in the queue included */
     size_t inside; /* calls and actors that may look at the pool */
@@ -190,6 +194,11 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
                         bool *ret_served);
 /* Takes a waiting ticket out of the queue; false: it has been served or refused already. */
 bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket);
+/* The same for a job whose queue timeout goes off: if it is in no queue yet it will not get into
+ * it. */
+bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket);
+/* The same for one that is cancelled; if it runs, its worker's exchange hears of it. */
+bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
 
 /* When a served request is overdue. */
 int64_t mu__ticket_deadline(const mu__ticket *ticket);
@@ -255,10 +264,8 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
 
 /* Runs in the worker's actor, with its slot's ticket served. */
 void mu__job_run(mu__job *job);
-/* Sends a served job to its worker's actor, a refused one to the manager. */
+/* Sends a served job to its worker's actor; a refused one has failed. */
 void mu__job_dispatch(mu__job *job);
-/* In the manager: tells the outcome of a job that never ran. */
-void mu__job_fail(mu__job *job);
 /* The pool whose outcome is being told in the calling thread, or NULL. */
 const mu_pool *mu__pool_telling(void);
 
@@ -275,9 +282,8 @@ enum {
     MU__POOL_DRAIN,   /* data: uint64_t request id: its caller has gone */
     MU__POOL_CONDEMN, /* data: mu_reason: it is of no more use */
     MU__POOL_GRACE_OVER,
-    MU__POOL_RUN_JOB,  /* data: mu__job */
-    MU__POOL_FAIL_JOB, /* data: mu__job */
-    MU__POOL_WHO,      /* call to the manager: answered with the mu_pool * */
+    MU__POOL_RUN_JOB, /* data: mu__job */
+    MU__POOL_WHO,     /* call to the manager: answered with the mu_pool * */
 };
 
 /* Puts one worker below the worker supervisor; returns when its actor lives. `ret_reason` NULL. */

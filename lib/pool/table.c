@@ -127,14 +127,15 @@ static void tell(mu__ticket *ticket)
 mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
                         bool *ret_served)
 {
+    int64_t now = ticket->queued_at;
+    mu_lock_acquire(&pool->lock);
     ticket->slot = NULL;
     ticket->channel = NULL;
     ticket->link.next = NULL;
-    int64_t now = ticket->queued_at;
     atomic_store(&ticket->state, MU__TICKET_WAITING);
-
-    mu_lock_acquire(&pool->lock);
     mu_err err = mu__phase_error(pool->phase);
+    if (err == MU_OK && ticket->cancelled)
+        err = MU_ECANCELLED; /* between two attempts */
     if (err == MU_OK && (ticket->expired || ticket->total_deadline <= now))
         err = MU_EQUEUE_TIMEOUT; /* over before it began */
     mu__slot *slot = err == MU_OK ? take_idle_locked(pool) : NULL;
@@ -158,8 +159,26 @@ bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket)
 {
     mu_lock_acquire(&pool->lock);
     bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    mu_lock_release(&pool->lock);
+    return waiting;
+}
+
+bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket)
+{
+    mu_lock_acquire(&pool->lock);
+    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
     ticket->expired = !waiting;
     mu_lock_release(&pool->lock);
+    return waiting;
+}
+
+bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket)
+{
+    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    ticket->cancelled = true;
+    mu__slot *slot = ticket->slot;
+    if (!waiting && slot && slot->channel && slot->request_id == ticket->request_id)
+        mu__channel_cancel(slot->channel, ticket->request_id);
     return waiting;
 }
 
