@@ -47,6 +47,7 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
     warden->system = system;
     warden->sys = sys;
     warden->path = copy;
+    warden->sweep_alarm.fire = mu__warden_sweep_again;
     mu_lock_init(&warden->lock);
     make_run_id(warden->run_id);
     err = launch(warden, ret_error);
@@ -71,6 +72,9 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
     mu_lock_release(&warden->lock);
     bool obeyed = ask_to_stop(warden, deadline) == MU_OK;
     mu__wreck wreck;
+    /* Twice: a pass that began before `stopping` may set the alarm anew while the first waits. */
+    (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
+    (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
     if (mu__warden_take_link(warden, NULL, &wreck)) {
         mu__io_remove(warden->system, &wreck.link->source);
         if (!obeyed) {
@@ -78,8 +82,12 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
             deadline = mu_deadline(mu__now(warden->system), KILL_MS);
         }
         await_end(warden, wreck.link, deadline);
-        mu__warden_clear(warden, &wreck); /* nobody is left to report if it obeyed */
+        mu__warden_clear(warden, &wreck);
+        if (!obeyed)
+            mu__warden_sweep_after(warden, wreck.last_serial);
     }
+    while (warden->sweeps_left > 0 && mu__warden_sweep(warden))
+        (void)mu_sleep(MU__SWEEP_MS);
     mu__slot_set(warden->system, MU__SLOT_WARDEN, NULL);
     mu__warden_unref(warden);
 }
@@ -182,7 +190,7 @@ mu_err mu__warden_lock_link(mu__warden *warden, int64_t deadline, mu_error *ret_
         bool mine = !warden->launching;
         warden->launching = true;
         if (!mine)
-            mu__sleeper_enter(&warden->launch_sleepers, &sleeper);
+            mu__sleeper_enter(&warden->idle_sleepers, &sleeper);
         mu_lock_release(&warden->lock);
         if (mine) {
             err = launch(warden, ret_error);
@@ -190,7 +198,7 @@ mu_err mu__warden_lock_link(mu__warden *warden, int64_t deadline, mu_error *ret_
         }
         err = mu__sleeper_sleep(&sleeper, deadline);
         mu_lock_acquire(&warden->lock);
-        mu__sleeper_leave(&warden->launch_sleepers, &sleeper);
+        mu__sleeper_leave(&warden->idle_sleepers, &sleeper);
         mu_lock_release(&warden->lock);
     }
     if (err == MU_ESTOPPED || err == MU_EFORKED || err == MU_ETIMEOUT)
@@ -273,29 +281,35 @@ static mu_err launch(mu__warden *warden, mu_error *ret_error)
         err = publish_link(warden, link, ret_error);
     mu_lock_acquire(&warden->lock);
     warden->launching = false;
-    mu__sleepers_wake(&warden->launch_sleepers);
+    mu__sleepers_wake(&warden->idle_sleepers);
     mu_lock_release(&warden->lock);
     return err;
 }
 
 /* ---- stopping ------------------------------------------------------------------------------ */
 
-/* Waits for a launch that is under way: its warden has to be stopped as well. The handshake has a
- * deadline of its own. */
-static void await_launch(mu__warden *warden)
+/*
+ * Waits for a launch that is under way, whose warden has to be stopped as well, and for a loss that
+ * is being cleared. Neither takes long: the handshake has a deadline of its own.
+ */
+static void await_idle(mu__warden *warden)
 {
-    mu__sleeper sleeper;
-    mu_lock_acquire(&warden->lock);
-    bool launching = warden->launching;
-    if (launching)
-        mu__sleeper_enter(&warden->launch_sleepers, &sleeper);
-    mu_lock_release(&warden->lock);
-    if (!launching)
-        return;
-    (void)mu__sleeper_sleep(&sleeper, MU_NEVER);
-    mu_lock_acquire(&warden->lock);
-    mu__sleeper_leave(&warden->launch_sleepers, &sleeper);
-    mu_lock_release(&warden->lock);
+    for (;;) {
+        mu__sleeper sleeper;
+        mu_lock_acquire(&warden->lock);
+        bool idle = !warden->launching && !warden->clearing;
+        if (!idle)
+            mu__sleeper_enter(&warden->idle_sleepers, &sleeper);
+        mu_lock_release(&warden->lock);
+        if (idle)
+            return;
+        mu_err err = mu__sleeper_sleep(&sleeper, MU_NEVER);
+        mu_lock_acquire(&warden->lock);
+        mu__sleeper_leave(&warden->idle_sleepers, &sleeper);
+        mu_lock_release(&warden->lock);
+        if (err != MU_OK)
+            return;
+    }
 }
 
 /* MU_OK: it has killed everything and says so. */
@@ -303,7 +317,7 @@ static mu_err ask_to_stop(mu__warden *warden, int64_t deadline)
 {
     uint8_t data[MU__WP_SMALL];
     mu__pending pending = {.err = MU_EWARDEN};
-    await_launch(warden);
+    await_idle(warden);
     mu_lock_acquire(&warden->lock);
     mu_err err = warden->link ? MU_OK : MU_EWARDEN;
     if (err == MU_OK) {

@@ -58,13 +58,20 @@ struct mu__warden {
     mu_lock lock;
     mu__link *link MU_GUARDED_BY(lock); /* NULL: none */
     bool launching MU_GUARDED_BY(lock); /* by one thread; the others wait */
+    bool clearing MU_GUARDED_BY(lock);  /* the I/O thread clears a wreck */
     bool stopping MU_GUARDED_BY(lock);
-    mu__sleeper *launch_sleepers MU_GUARDED_BY(lock);
+    mu__sleeper *idle_sleepers MU_GUARDED_BY(lock); /* until neither launching nor clearing */
     mu__sleeper *pending MU_GUARDED_BY(lock);
     mu__child *children MU_GUARDED_BY(lock); /* that run */
     uint64_t next_request MU_GUARDED_BY(lock);
     uint64_t next_serial MU_GUARDED_BY(lock); /* of marks */
     uint64_t lost_serial MU_GUARDED_BY(lock); /* up to it all are dead, or about to be */
+
+    /* Repeated looks for what a lost warden's children left; the I/O thread's, then stop's. */
+    mu__alarm sweep_alarm;
+    int sweeps_left; /* that have to find nothing; 0: done */
+    int64_t sweep_until;
+    uint64_t sweep_serial;
 };
 
 struct mu__child {
@@ -133,8 +140,23 @@ typedef struct mu__wreck {
  */
 bool mu__warden_take_link(mu__warden *warden, const mu__link *only, mu__wreck *ret_wreck);
 
-/* Kills and reports the children, sweeps what they left, frees the link. No lock held. */
+/* Kills and reports the children and frees the link. No lock held. */
 void mu__warden_clear(mu__warden *warden, mu__wreck *wreck);
+
+/*
+ * What children of a lost warden leave behind carries marks, up to `last` the serials of the lost.
+ * One look does not find all of it: a process in the middle of execve has no environment that could
+ * be read (one in six was caught in it here), and what was killed takes a moment to die. So passes
+ * are made, MU__SWEEP_MS apart, until MU__SWEEPS in a row have found nothing, or a second is over.
+ */
+#define MU__SWEEPS    10
+#define MU__SWEEP_MS  20
+#define MU__SWEEP_MAX MU_SECOND
+void mu__warden_sweep_after(mu__warden *warden, uint64_t last);
+/* One pass. False: it was the last. */
+bool mu__warden_sweep(mu__warden *warden);
+/* The alarm: a pass, and itself again, until stop takes the rest over. */
+void mu__warden_sweep_again(mu__alarm *alarm);
 
 /* ---- child.c ------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,6 @@ static void handle(mu__warden *warden, incoming *message);
 static void on_spawned(mu__warden *warden, incoming *message);
 static void on_done(mu__warden *warden, const incoming *message);
 static void on_exited(mu__warden *warden, const incoming *message);
-static void sweep_marks(const mu__warden *warden, uint64_t last);
 
 void mu__warden_readable(mu__io_source *source, uint32_t events)
 {
@@ -50,7 +50,15 @@ void mu__warden_readable(mu__io_source *source, uint32_t events)
         return; /* it is stop's, which waits for this callback */
     MU__EMIT(mu__hook(warden->system), "warden.lost", MU__M({"os_pid", link->fds.pid}),
              MU__D({"path", warden->path}, {"run_id", warden->run_id}));
+    mu__warden_ref(warden);
     mu__warden_clear(warden, &wreck);
+    mu__warden_sweep_after(warden, wreck.last_serial);
+    mu__warden_sweep_again(&warden->sweep_alarm);
+    mu_lock_acquire(&warden->lock);
+    warden->clearing = false;
+    mu__sleepers_wake(&warden->idle_sleepers);
+    mu_lock_release(&warden->lock);
+    mu__warden_unref(warden);
 }
 
 /* MU_ETIMEOUT: nothing there; MU_EWARDEN: end. What cannot be understood is skipped. */
@@ -214,6 +222,7 @@ bool mu__warden_take_link(mu__warden *warden, const mu__link *only, mu__wreck *r
         *ret_wreck = (mu__wreck){warden->link, warden->children, warden->next_serial};
         warden->link = NULL;
         warden->children = NULL;
+        warden->clearing = only != NULL;
         warden->lost_serial = warden->next_serial;
     }
     mu__sleepers_wake(&warden->pending); /* their err is still MU_EWARDEN */
@@ -223,7 +232,6 @@ bool mu__warden_take_link(mu__warden *warden, const mu__link *only, mu__wreck *r
 
 void mu__warden_clear(mu__warden *warden, mu__wreck *wreck)
 {
-    bool swept = wreck->children != NULL;
     while (wreck->children) {
         mu__child *child = wreck->children;
         wreck->children = child->next;
@@ -231,8 +239,6 @@ void mu__warden_clear(mu__warden *warden, mu__wreck *wreck)
         (void)warden->sys->pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
         mu__child_finish(child, &(mu__exit){.kind = MU__EXIT_LOST, .os_pid = child->pid});
     }
-    if (swept)
-        sweep_marks(warden, wreck->last_serial);
     mu__warden_link_close(&wreck->link->fds);
     free(wreck->link);
     mu__warden_unref(warden);
@@ -242,15 +248,16 @@ struct sweep {
     const char *run_id;
     size_t run_size;
     uint64_t last;
+    bool found; /* one that lives, or is dying */
 };
 
 static bool sweep_one(pid_t pid, void *arg)
 {
-    const struct sweep *sweep = arg;
+    struct sweep *sweep = arg;
     char mark[MU__WP_MARK_MAX];
     mu__proc_stat st;
     /* The start time first: it is what makes sure that the mark is this process's. */
-    if (mu__proc_read_stat(pid, &st) != MU_OK ||
+    if (mu__proc_read_stat(pid, &st) != MU_OK || st.state == 'Z' ||
         mu__proc_environ(pid, MU__ENV_CHILD, mark, sizeof mark) != MU_OK)
         return true;
     if (strncmp(mark, sweep->run_id, sweep->run_size) != 0 || mark[sweep->run_size] != '.')
@@ -258,16 +265,40 @@ static bool sweep_one(pid_t pid, void *arg)
     if (strtoull(mark + sweep->run_size + 1, NULL, 10) <= sweep->last) {
         const mu__proc_id id = {pid, st.start};
         (void)mu__proc_kill(&id, SIGKILL);
+        sweep->found = true;
     }
     return true;
 }
 
-/*
- * What children of a lost warden leave behind is init's by now; their marks tell them. It reads all
- * of /proc, in the I/O thread: some milliseconds, on the day that somebody kills a warden.
- */
-static void sweep_marks(const mu__warden *warden, uint64_t last)
+void mu__warden_sweep_after(mu__warden *warden, uint64_t last)
 {
-    struct sweep sweep = {warden->run_id, strlen(warden->run_id), last};
+    warden->sweep_serial = last;
+    warden->sweeps_left = last > 0 ? MU__SWEEPS : 0; /* 0: there never was a child */
+    warden->sweep_until = mu__now(warden->system) + MU__SWEEP_MAX;
+}
+
+/*
+ * Reads all of /proc, in the I/O thread: some milliseconds, on the day that somebody kills a
+ * warden.
+ */
+bool mu__warden_sweep(mu__warden *warden)
+{
+    struct sweep sweep = {warden->run_id, strlen(warden->run_id), warden->sweep_serial, false};
     (void)mu__proc_each(sweep_one, &sweep);
+    warden->sweeps_left = sweep.found ? MU__SWEEPS : warden->sweeps_left - 1;
+    if (mu__now(warden->system) >= warden->sweep_until)
+        warden->sweeps_left = 0;
+    return warden->sweeps_left > 0;
+}
+
+void mu__warden_sweep_again(mu__alarm *alarm)
+{
+    mu__warden *warden =
+        (mu__warden *)(void *)((char *)alarm - offsetof(struct mu__warden, sweep_alarm));
+    mu_lock_acquire(&warden->lock);
+    bool stopping = warden->stopping;
+    mu_lock_release(&warden->lock);
+    if (stopping || warden->sweeps_left == 0 || !mu__warden_sweep(warden))
+        return;
+    (void)mu__alarm_set(warden->system, alarm, mu_deadline(mu__now(warden->system), MU__SWEEP_MS));
 }

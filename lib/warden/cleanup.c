@@ -27,22 +27,26 @@ size_t cleanup_tree(const child *root, int sig)
     return count;
 }
 
-void cleanup_strangers(children *c, const char *run_id)
+bool cleanup_strangers(children *c, const char *run_id)
 {
     static pid_t pids[PASS_MAX];
     char mark[MU__WP_MARK_MAX];
     size_t count = 0, run_size = strlen(run_id);
+    bool hidden = false;
     if (mu__proc_children(getpid(), pids, PASS_MAX, &count) != MU_OK)
-        return;
+        return false;
     for (size_t i = 0; i < count; i++) {
         if (children_find_pid(c, pids[i]))
             continue;
-        if (mu__proc_environ(pids[i], MU__ENV_CHILD, mark, sizeof mark) != MU_OK)
+        if (mu__proc_environ(pids[i], MU__ENV_CHILD, mark, sizeof mark) != MU_OK) {
+            hidden = true;
             continue;
+        }
         bool ours = strncmp(mark, run_id, run_size) == 0 && mark[run_size] == '.';
         if (ours && !children_has_mark(c, mark))
             (void)kill(pids[i], SIGKILL); /* our own child, unreaped: the pid is still its */
     }
+    return hidden;
 }
 
 void cleanup_everything(children *c, int sigfd)

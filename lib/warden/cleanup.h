@@ -22,8 +22,13 @@
 /* Signals the whole tree of a running child, its group included. Returns how many were reached. */
 size_t cleanup_tree(const child *root, int sig);
 
-/* Kills strangers whose mark belongs to this run and to no running child. After every reaping. */
-void cleanup_strangers(children *c, const char *run_id);
+/*
+ * Kills strangers whose mark belongs to this run and to no running child. After every reaping.
+ * True: there are strangers whose mark could not be seen; look again in a moment. A process in the
+ * middle of execve has, for that moment, no environment to be read (one in six was caught in it
+ * here), and a left-over that is overlooked then would stay, for no further death leads to it.
+ */
+bool cleanup_strangers(children *c, const char *run_id);
 
 /*
  * Kills everything that descends from the warden and reaps it; returns when nothing is left. It

@@ -14,6 +14,7 @@
  * ends its children in the same moment and the host's end of the socket says so.
  */
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/warden_proto.h"
 #include "warden/cleanup.h"
 #include "warden/requests.h"
@@ -29,11 +30,15 @@
 #include <unistd.h>
 
 #define LAST_WORDS_MS 1000 /* how long a leaving warden offers its last answers to a slow host */
-#define RETRY_MS      10   /* kernel memory was short: poll cannot tell when it is there again */
+#define RETRY_MS      10 /* for what poll cannot tell: kernel memory is there again, an exec is over */
+#define SWEEP_NS      (MU_SECOND / 2) /* how long a hidden stranger is looked at often; then seldom */
+#define SELDOM_MS     250
 
 static bool set_up(warden *w, const char *run_id);
 static void serve(warden *w);
 static void on_children(warden *w);
+static void sweep(warden *w);
+static int next_look_ms(const warden *w);
 static bool on_host(warden *w);
 static host_state tell(warden *w);
 static void last_words(warden *w);
@@ -88,11 +93,13 @@ static void serve(warden *w)
         struct pollfd fds[3] = {{.fd = w->host.pidfd, .events = POLLIN},
                                 {.fd = w->sigfd, .events = POLLIN},
                                 {.fd = w->host.socket, .events = events}};
-        (void)poll(fds, 3, w->host.short_of_memory ? RETRY_MS : -1);
+        (void)poll(fds, 3, next_look_ms(w));
         if (fds[0].revents)
             return;
         if (fds[1].revents)
             on_children(w);
+        if (w->sweep_until != 0)
+            sweep(w);
         if (state == HOST_OK && fds[2].revents && !on_host(w))
             return;
         state = tell(w);
@@ -104,11 +111,24 @@ static void on_children(warden *w)
     char drain[1024]; /* many deaths may be one signal: what counts is what can be reaped */
     while (read(w->sigfd, drain, sizeof drain) > 0)
         ;
-    bool reaped = false;
     while (children_reap(&w->children))
-        reaped = true;
-    if (reaped)
-        cleanup_strangers(&w->children, w->run_id);
+        w->sweep_until = mu_clock_now(&mu__clock_monotonic) + SWEEP_NS;
+}
+
+/* Until no stranger hides: one that has scrubbed its environment for good is looked at seldom. */
+static void sweep(warden *w)
+{
+    if (!cleanup_strangers(&w->children, w->run_id))
+        w->sweep_until = 0;
+}
+
+static int next_look_ms(const warden *w)
+{
+    if (w->host.short_of_memory)
+        return RETRY_MS;
+    if (w->sweep_until == 0)
+        return -1;
+    return mu_clock_now(&mu__clock_monotonic) < w->sweep_until ? RETRY_MS : SELDOM_MS;
 }
 
 /* False: the host is gone. */

@@ -17,6 +17,7 @@ typedef struct warden {
     children children;
     char run_id[MU__WP_RUN_ID_MAX];
     int sigfd;             /* SIGCHLD */
+    int64_t sweep_until;   /* strangers may be hiding, and are looked at often until then; 0: no */
     bool greeted;          /* versions agree */
     bool leaving;          /* the host said stop, or speaks another version: answer, then leave */
     uint64_t stop_request; /* 0: none; answered last, when nothing is left and every exit told */

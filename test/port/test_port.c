@@ -133,7 +133,8 @@ MU_TEST(port, z2_the_child_has_its_five_fds_and_no_other)
     for (int fd = 0; fd < 256; fd++) {
         char path[64], target[8];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", mu__port_os_pid(port), fd);
-        mu_check_msg((readlink(path, target, sizeof target) >= 0) == (fd <= 4), "fd %d", fd);
+        /* Whatever the loader opens for a moment is its own. */
+        mu_wait_until((readlink(path, target, sizeof target) >= 0) == (fd <= 4), 1000);
     }
     mu__port_free(&port);
     end(&w);

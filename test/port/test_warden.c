@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <muster/timer.h>
@@ -209,6 +210,34 @@ static int alive(const world *w)
     return count;
 }
 
+/* Marked processes of this system; the warden itself carries no mark. */
+static bool has_mark(pid_t pid, void *arg)
+{
+    char value[MU__WP_MARK_MAX];
+    mu__proc_stat st;
+    const void **search = arg;
+    size_t size = strlen(search[0]);
+    if (mu__proc_environ(pid, MU__ENV_CHILD, value, sizeof value) == MU_OK &&
+        strncmp(value, search[0], size) == 0 && mu__proc_read_stat(pid, &st) == MU_OK &&
+        st.state != 'Z')
+        ++*(int *)(uintptr_t)search[1];
+    return true;
+}
+
+static int marked(const world *w)
+{
+    int count = 0;
+    const void *search[2] = {mu__warden_run_id(w->warden), &count};
+    mu_check_ok(mu__proc_each(has_mark, search));
+    return count;
+}
+
+/* What execs shows no mark for a moment: so it has to stay away for longer than that. */
+static bool no_mark_is_left(const world *w)
+{
+    return !mu_poll_until(marked(w) != 0, 15);
+}
+
 MU_TEST(warden, children_of_a_killed_warden_are_lost_and_the_next_start_has_another)
 {
     world w;
@@ -226,13 +255,53 @@ MU_TEST(warden, children_of_a_killed_warden_are_lost_and_the_next_start_has_anot
     }
     mu_wait_until(atomic_load(&w.exits) == 4, 1000);
     mu_check_eq(atomic_load(&w.lost), 1);
-    mu_wait_until(alive(&w) == 0, 1000); /* what called setsid too */
+    mu_wait_until(no_mark_is_left(&w), 1000); /* what called setsid too */
     mu__child *child = start_sh(&w, "exit 3");
     mu_check_ok(mu__child_wait(child, soon(&w), &exit));
     mu_check_eq(exit.status, 3);
     mu_check_ne(mu__warden_pid(w.warden), first);
     mu__child_unref(child);
     end(&w);
+}
+
+MU_TEST(warden, what_is_between_fork_and_exec_when_the_warden_dies_is_found_all_the_same,
+        .timeout = 120)
+{
+    world w;
+    int64_t rounds = mu_test_size(60, 1000);
+    srand(3);
+    begin(&w);
+    for (int64_t i = 0; i < rounds; i++) {
+        mu__child *child = start_sh(&w, "for i in 1 2 3 4; do setsid sleep 1000 & done; wait");
+        struct timespec moment = {.tv_nsec = rand() % (3000000 * MU_TEST_SCALE)};
+        nanosleep(&moment, NULL);
+        (void)kill(mu__warden_pid(w.warden), SIGKILL);
+        mu_check_ok(mu__child_wait(child, soon(&w), NULL));
+        mu__child_unref(child);
+    }
+    /* The last round's have a second; those of all others have had theirs. */
+    mu_wait_until(no_mark_is_left(&w), 1000);
+    end(&w);
+}
+
+MU_TEST(warden, stop_leaves_nothing_of_a_warden_that_has_just_died, .timeout = 120)
+{
+    for (int i = 0; i < 30; i++) {
+        world w;
+        begin(&w);
+        mu__child *child = start_sh(&w, "for i in 1 2 3 4; do setsid sleep 1000 & done; wait");
+        int pid = mu__warden_pid(w.warden);
+        char run_id[MU__WP_RUN_ID_MAX];
+        snprintf(run_id, sizeof run_id, "%s", mu__warden_run_id(w.warden));
+        (void)kill(pid, SIGKILL);
+        mu__warden_stop(&w.warden, 5000);
+        int count = 0;
+        const void *search[2] = {run_id, &count};
+        /* Nothing is left when stop returns; longer than an exec, which hides a mark. */
+        mu_check(!mu_poll_until((count = 0, mu__proc_each(has_mark, search), count != 0), 20));
+        mu__child_unref(child);
+        mu_check_eq(mu__runtime_stop(&w.system), 0u);
+    }
 }
 
 static _Atomic bool storm_over;
