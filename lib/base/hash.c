@@ -48,25 +48,6 @@ static inline void sip_round(uint64_t v[4])
     v[2] = ROTATE(v[2], 32);
 }
 
-/* Up to eight bytes, little-endian whatever the machine is, so that the test vectors hold. */
-static inline uint64_t load_tail(const unsigned char *p, size_t size)
-{
-    uint64_t word = 0;
-    for (size_t i = 0; i < size; i++)
-        word |= (uint64_t)p[i] << (8 * i);
-    return word;
-}
-
-static inline uint64_t load_word(const unsigned char *p)
-{
-    uint64_t word;
-    memcpy(&word, p, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
 uint64_t mu__hash_bytes(const mu__hash_key *key, const void *data, size_t size)
 {
     const unsigned char *p = data;
@@ -76,12 +57,12 @@ uint64_t mu__hash_bytes(const mu__hash_key *key, const void *data, size_t size)
     uint64_t word;
 
     for (size_t left = size; left >= 8; left -= 8, p += 8) {
-        word = load_word(p);
+        word = mu__load_word(p);
         v[3] ^= word;
         sip_round(v);
         v[0] ^= word;
     }
-    word = (uint64_t)size << 56 | load_tail(p, size % 8);
+    word = (uint64_t)size << 56 | mu__load_tail(p, size % 8);
     v[3] ^= word;
     sip_round(v);
     v[0] ^= word;

@@ -22,8 +22,10 @@
 #ifndef MU_BASE_HASH_H
 #define MU_BASE_HASH_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <muster/error.h>
 
 #include "base/sys.h"
@@ -37,6 +39,27 @@ mu__hash_key mu__hash_key_make(uint64_t salt);
 
 /* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012), as in CPython. */
 uint64_t mu__hash_bytes(const mu__hash_key *key, const void *data, size_t size);
+
+/* Eight bytes as a number, the first one lowest whatever the machine is. */
+static inline uint64_t mu__load_word(const unsigned char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return le64toh(word);
+}
+/* The same of up to seven bytes; with four or more by two loads that overlap. */
+static inline uint64_t mu__load_tail(const unsigned char *p, size_t size)
+{
+    if (size >= 4) {
+        uint32_t low, high;
+        memcpy(&low, p, 4);
+        memcpy(&high, p + size - 4, 4);
+        return le32toh(low) | (uint64_t)le32toh(high) << (8 * (size - 4));
+    }
+    uint64_t word = size > 0 ? p[0] : 0;
+    word |= size > 1 ? (uint64_t)p[1] << 8 : 0;
+    return word | (size > 2 ? (uint64_t)p[2] << 16 : 0);
+}
 
 /* Storage for uthash's handle; see hash.c. Needs no initialisation. */
 typedef struct mu__table_entry {

@@ -119,10 +119,12 @@ mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
     r->keys = options->keys;
     atomic_init(&r->refs, 1);
     mu_lock_init(&r->lock);
-    mu__reg_table_init(&r->table, system);
-    mu__reg_table_init(&r->metas, system);
     mu__table_init(&r->holders, r->sys);
-    mu_err err = copy_listeners(r, options);
+    mu_err err = mu__reg_table_init(&r->table, system);
+    if (err == MU_OK)
+        err = mu__reg_table_init(&r->metas, system);
+    if (err == MU_OK)
+        err = copy_listeners(r, options);
     if (err != MU_OK) {
         unref(r);
         return err;
@@ -231,7 +233,7 @@ static mu_err add_locked(mu_registry *r, uint64_t hash, mu_key key, mu_pid pid, 
     mu_err err = holder ? MU_OK : make_holder_locked(r, pid, &holder);
     if (err != MU_OK)
         return err;
-    mu__reg_entry *entry = mu__reg_insert(&r->table, hash, key, pid, value);
+    mu__reg_entry *entry = mu__reg_insert(&r->table, hash, &key, pid, value);
     if (!entry)
         return MU_ENOMEM;
     entry->holder = holder;
@@ -258,11 +260,11 @@ mu_err mu_registry_register(mu_registry *registry, mu_key key, void *value, mu_p
     mu_err err = acting_self(registry, &self);
     if (err != MU_OK)
         return err;
-    uint64_t hash = mu__reg_hash(&registry->table, key);
+    uint64_t hash = mu__reg_hash(&registry->table, &key);
     notice *notices = NULL;
     mu_lock_acquire(&registry->lock);
     const mu__reg_entry *holder =
-        registry->keys == MU_KEYS_UNIQUE ? mu__reg_find(&registry->table, hash, key) : NULL;
+        registry->keys == MU_KEYS_UNIQUE ? mu__reg_find(&registry->table, hash, &key) : NULL;
     if (holder) {
         err = MU_EALREADY_REGISTERED;
         if (ret_holder)
@@ -294,14 +296,14 @@ typedef struct own_entry {
 static mu_err collect_own(mu_registry *r, mu_key key, mu_pid self, own_entry **ret_entries,
                           size_t *ret_count)
 {
-    uint64_t hash = mu__reg_hash(&r->table, key);
+    uint64_t hash = mu__reg_hash(&r->table, &key);
     size_t n = 0, i = 0;
     mu_lock_acquire(&r->lock);
-    mu__reg_entry *first = mu__reg_find(&r->table, hash, key);
-    for (mu__reg_entry *e = first; e; e = mu__reg_find_next(e, hash, key))
+    mu__reg_entry *first = mu__reg_find(&r->table, hash, &key);
+    for (mu__reg_entry *e = first; e; e = mu__reg_find_next(e, hash, &key))
         n += mu_pid_equal(mu__reg_pid(&r->table, e), self);
     own_entry *entries = n ? r->sys->alloc(n * sizeof *entries) : NULL;
-    for (mu__reg_entry *e = first; e && entries; e = mu__reg_find_next(e, hash, key))
+    for (mu__reg_entry *e = first; e && entries; e = mu__reg_find_next(e, hash, &key))
         if (mu_pid_equal(mu__reg_pid(&r->table, e), self))
             entries[i++] = (own_entry){e, e->value};
     mu_lock_release(&r->lock);

@@ -10,8 +10,8 @@
 #include "otp/registry_impl.h"
 
 /* The one entry of a key, without the lock if that can be helped. */
-static bool find_one(mu_registry *r, const mu__reg_table *table, mu_key key, mu_pid *ret_pid,
-                     void **ret_value)
+static inline bool find_one(mu_registry *r, const mu__reg_table *table, const mu_key *key,
+                            mu_pid *ret_pid, void **ret_value)
 {
     uint64_t hash = mu__reg_hash(table, key);
     mu__reg_peek_result result = mu__reg_peek(table, hash, key, ret_pid, ret_value);
@@ -33,7 +33,7 @@ mu_err mu_registry_lookup_one(mu_registry *registry, mu_key key, mu_pid *ret_pid
         return MU_ENOTSUP;
     mu_pid pid;
     void *value;
-    if (!find_one(registry, &registry->table, key, &pid, &value))
+    if (!find_one(registry, &registry->table, &key, &pid, &value))
         return MU_ENOTFOUND;
     if (ret_pid)
         *ret_pid = pid;
@@ -44,9 +44,10 @@ mu_err mu_registry_lookup_one(mu_registry *registry, mu_key key, mu_pid *ret_pid
 
 mu_pid mu_registry_whereis(mu_registry *registry, mu_key key)
 {
-    mu_pid pid = MU_PID_NONE;
-    (void)mu_registry_lookup_one(registry, key, &pid, NULL);
-    return pid;
+    mu_pid pid;
+    void *value;
+    bool unique = registry->keys == MU_KEYS_UNIQUE;
+    return unique && find_one(registry, &registry->table, &key, &pid, &value) ? pid : MU_PID_NONE;
 }
 
 /* ---- snapshots ---- */
@@ -61,7 +62,7 @@ typedef struct scope {
 static mu__reg_entry *first_locked(mu_registry *r, const scope *s) MU_REQUIRES(&r->lock)
 {
     if (s->key)
-        return mu__reg_find(&r->table, s->hash, *s->key);
+        return mu__reg_find(&r->table, s->hash, s->key);
     if (mu_pid_is_none(s->holder))
         return mu__reg_next(&r->table, NULL);
     mu__table_entry *e = mu__table_find(&r->holders, &s->holder, sizeof s->holder);
@@ -71,7 +72,7 @@ static mu__reg_entry *first_locked(mu_registry *r, const scope *s) MU_REQUIRES(&
 static mu__reg_entry *next_of(mu_registry *r, const scope *s, mu__reg_entry *entry)
 {
     if (s->key)
-        return mu__reg_find_next(entry, s->hash, *s->key);
+        return mu__reg_find_next(entry, s->hash, s->key);
     return mu_pid_is_none(s->holder) ? mu__reg_next(&r->table, entry) : entry->holder_next;
 }
 
@@ -105,7 +106,7 @@ static mu_registry_entry *list_locked(mu_registry *r, const scope *s, size_t *re
 static mu_err snapshot(mu_registry *r, const mu_key *key, mu_pid holder,
                        mu_registry_entry **ret_entries, size_t *ret_count)
 {
-    scope s = {key, key ? mu__reg_hash(&r->table, *key) : 0, holder};
+    scope s = {key, key ? mu__reg_hash(&r->table, key) : 0, holder};
     mu_err err;
     mu_lock_acquire(&r->lock);
     *ret_entries = list_locked(r, &s, ret_count, &err);
@@ -208,13 +209,13 @@ mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
 
 mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 {
-    uint64_t hash = mu__reg_hash(&registry->metas, key);
+    uint64_t hash = mu__reg_hash(&registry->metas, &key);
     mu_lock_acquire(&registry->lock);
-    mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, key);
+    mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, &key);
     if (entry)
         mu__reg_set_value(entry, value);
     else
-        entry = mu__reg_insert(&registry->metas, hash, key, MU_PID_NONE, value);
+        entry = mu__reg_insert(&registry->metas, hash, &key, MU_PID_NONE, value);
     mu_lock_release(&registry->lock);
     return entry ? MU_OK : MU_ENOMEM;
 }
@@ -222,14 +223,14 @@ mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 mu_err mu_registry_meta(mu_registry *registry, mu_key key, void **ret_value)
 {
     mu_pid nobody;
-    return find_one(registry, &registry->metas, key, &nobody, ret_value) ? MU_OK : MU_ENOTFOUND;
+    return find_one(registry, &registry->metas, &key, &nobody, ret_value) ? MU_OK : MU_ENOTFOUND;
 }
 
 void mu_registry_delete_meta(mu_registry *registry, mu_key key)
 {
-    uint64_t hash = mu__reg_hash(&registry->metas, key);
+    uint64_t hash = mu__reg_hash(&registry->metas, &key);
     mu_lock_acquire(&registry->lock);
-    mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, key);
+    mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, &key);
     if (entry)
         mu__reg_remove(&registry->metas, entry);
     mu_lock_release(&registry->lock);

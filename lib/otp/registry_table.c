@@ -5,13 +5,15 @@
 
 #include "runtime/actor.h"
 
-enum { CHUNK = 32, FIRST_BUCKETS = 8, LOAD = 2, ATTEMPTS = 8, CHECK_EVERY = 64 };
+enum { CHUNK = 32, FIRST_LOG = 3, LINE = 64, ATTEMPTS = 8, CHECK_EVERY = 64 };
 enum { INTEGER_KEY = 1, BYTES_KEY = 2, KIND_BITS = 2 };
 
-typedef struct chunk {
-    struct chunk *next;
-    mu__reg_entry entries[CHUNK];
-} chunk;
+/* Where the chains of a shard begin: a power of two of them. */
+typedef _Atomic(mu__reg_entry *) bucket;
+typedef struct buckets {
+    bucket *heads; /* NULL: none yet */
+    size_t mask;
+} buckets;
 
 #define LOAD_ACQUIRE(place) atomic_load_explicit(&(place), memory_order_acquire)
 #define STORE(place, value) atomic_store_explicit(&(place), (value), memory_order_release)
@@ -27,16 +29,16 @@ bool mu_key_equal(mu_key a, mu_key b)
     return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
 }
 
-uint64_t mu__reg_hash(const mu__reg_table *table, mu_key key)
+uint64_t mu__reg_hash(const mu__reg_table *table, const mu_key *key)
 {
-    return key.data ? mu__hash_bytes(&table->secret, key.data, key.size)
-                    : mu__hash_bytes(&table->secret, &key.integer, sizeof key.integer);
+    return key->data ? mu__hash_bytes(&table->secret, key->data, key->size)
+                     : mu__hash_bytes(&table->secret, &key->integer, sizeof key->integer);
 }
 
-static uint64_t head_of(mu_key key)
+static uint64_t head_of(const mu_key *key)
 {
-    return key.data ? (uint64_t)key.size << KIND_BITS | BYTES_KEY
-                    : (uint64_t)sizeof key.integer << KIND_BITS | INTEGER_KEY;
+    return key->data ? (uint64_t)key->size << KIND_BITS | BYTES_KEY
+                     : (uint64_t)sizeof key->integer << KIND_BITS | INTEGER_KEY;
 }
 
 static bool is_short(uint64_t head)
@@ -44,35 +46,39 @@ static bool is_short(uint64_t head)
     return head >> KIND_BITS <= MU__KEY_INLINE;
 }
 
-/* The bytes of a short key, padded with zeros. */
-static void words_of(mu_key key, uint64_t words[MU__KEY_WORDS])
+/* Word number `i` of a key's bytes; the last one is padded with zeros. */
+static inline uint64_t word_of(const mu_key *key, size_t i)
 {
-    memset(words, 0, MU__KEY_INLINE);
-    if (key.data)
-        memcpy(words, key.data, key.size);
-    else
-        memcpy(words, &key.integer, sizeof key.integer);
+    if (!key->data)
+        return (uint64_t)key->integer;
+    const unsigned char *p = (const unsigned char *)key->data + 8 * i;
+    if (key->size - 8 * i < 8)
+        return mu__load_tail(p, key->size - 8 * i);
+    return mu__load_word(p);
 }
 
-static bool same_words(const mu__reg_entry *entry, const uint64_t words[MU__KEY_WORDS])
+static inline size_t words_in(uint64_t head)
 {
-    for (int i = 0; i < MU__KEY_WORDS; i++)
-        if (LOAD_ACQUIRE(entry->words[i]) != words[i])
+    return (size_t)((head >> KIND_BITS) + 7) / 8;
+}
+
+static inline bool same_words(const mu__reg_entry *entry, const mu_key *key, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (LOAD_ACQUIRE(entry->words[i]) != word_of(key, i))
             return false;
     return true;
 }
 
 /* Under the lock. */
-static bool has_key(const mu__reg_entry *entry, uint64_t hash, mu_key key)
+static bool has_key(const mu__reg_entry *entry, uint64_t hash, const mu_key *key)
 {
     uint64_t head = head_of(key);
     if (LOAD_ACQUIRE(entry->hash) != hash || LOAD_ACQUIRE(entry->head) != head)
         return false;
     if (!is_short(head))
-        return memcmp(entry->long_key, key.data, key.size) == 0;
-    uint64_t words[MU__KEY_WORDS];
-    words_of(key, words);
-    return same_words(entry, words);
+        return memcmp(entry->long_key, key->data, key->size) == 0;
+    return same_words(entry, key, words_in(head));
 }
 
 mu_key mu__reg_key(const mu__reg_entry *entry, char buffer[MU__KEY_INLINE])
@@ -81,15 +87,13 @@ mu_key mu__reg_key(const mu__reg_entry *entry, char buffer[MU__KEY_INLINE])
     size_t size = (size_t)(head >> KIND_BITS);
     if (!is_short(head))
         return mu_key_bytes(entry->long_key, size);
-    uint64_t words[MU__KEY_WORDS];
-    for (int i = 0; i < MU__KEY_WORDS; i++)
-        words[i] = LOAD_ACQUIRE(entry->words[i]);
-    memcpy(buffer, words, MU__KEY_INLINE);
-    if ((head & INTEGER_KEY) == 0)
-        return mu_key_bytes(buffer, size);
-    int64_t integer;
-    memcpy(&integer, buffer, sizeof integer);
-    return mu_key_integer(integer);
+    if (head & INTEGER_KEY)
+        return mu_key_integer((int64_t)LOAD_ACQUIRE(entry->words[0]));
+    for (size_t i = 0; i < words_in(head); i++) {
+        uint64_t word = htole64(LOAD_ACQUIRE(entry->words[i]));
+        memcpy(buffer + 8 * i, &word, 8);
+    }
+    return mu_key_bytes(buffer, size);
 }
 
 static uint64_t pack(mu_pid pid)
@@ -114,9 +118,30 @@ static mu__reg_shard *shard_of(const mu__reg_table *table, uint64_t hash)
     return (mu__reg_shard *)&table->shards[hash % MU__REG_SHARDS];
 }
 
-static size_t bucket_of(const mu__reg_buckets *buckets, uint64_t hash)
+static inline buckets buckets_of(const mu__reg_shard *shard)
 {
-    return (size_t)(hash / MU__REG_SHARDS) & buckets->mask;
+    uintptr_t packed = LOAD_ACQUIRE(shard->buckets);
+    return (buckets){(bucket *)(packed & ~(uintptr_t)(LINE - 1)),
+                     ((size_t)1 << (packed & (LINE - 1))) - 1};
+}
+
+static inline bucket *head_in(buckets in, uint64_t hash)
+{
+    return &in.heads[(size_t)(hash / MU__REG_SHARDS) & in.mask];
+}
+
+/*
+ * Zeroed memory that starts on a cache line and stays until the table goes, since a reader may be
+ * in it as long as that; growing by doubling, what is left behind is less than what is in use.
+ */
+static void *stay(mu__reg_table *table, size_t size)
+{
+    mu__reg_block *block = table->sys->alloc(sizeof *block + LINE + size);
+    if (!block)
+        return NULL;
+    block->next = table->blocks;
+    table->blocks = block;
+    return (void *)(((uintptr_t)(block + 1) + LINE - 1) & ~(uintptr_t)(LINE - 1));
 }
 
 /* From here to the end of the change readers of this shard know that they may see nonsense. */
@@ -131,9 +156,9 @@ static void end_change(mu__reg_shard *shard)
 }
 
 /* Puts an entry first in its chain. */
-static void chain(mu__reg_buckets *buckets, mu__reg_entry *entry)
+static void chain(buckets in, mu__reg_entry *entry)
 {
-    _Atomic(mu__reg_entry *) *head = &buckets->heads[bucket_of(buckets, LOAD_ACQUIRE(entry->hash))];
+    bucket *head = head_in(in, LOAD_ACQUIRE(entry->hash));
     mu__reg_entry *next = LOAD_ACQUIRE(*head);
     STORE(entry->next, next);
     if (next)
@@ -163,11 +188,11 @@ static mu__reg_entry *reversed(mu__reg_entry *entry)
     return done;
 }
 
-static void rehash(mu__reg_buckets *from, mu__reg_buckets *to)
+static void rehash(buckets from, buckets to)
 {
-    for (size_t i = 0; i <= from->mask; i++) {
-        mu__reg_entry *entry = reversed(LOAD_ACQUIRE(from->heads[i]));
-        STORE(from->heads[i], NULL);
+    for (size_t i = 0; from.heads && i <= from.mask; i++) {
+        mu__reg_entry *entry = reversed(LOAD_ACQUIRE(from.heads[i]));
+        STORE(from.heads[i], NULL);
         while (entry) {
             mu__reg_entry *next = LOAD_ACQUIRE(entry->next);
             chain(to, entry);
@@ -176,48 +201,45 @@ static void rehash(mu__reg_buckets *from, mu__reg_buckets *to)
     }
 }
 
+/* As many chains as entries, so that most have one. */
 static bool make_room(mu__reg_table *table, mu__reg_shard *shard)
 {
-    mu__reg_buckets *old = LOAD_ACQUIRE(shard->buckets);
-    size_t n = old ? old->mask + 1 : 0;
-    if (shard->count < n * LOAD)
+    buckets old = buckets_of(shard);
+    if (old.heads && shard->count <= old.mask)
         return true;
-    size_t more = n ? 2 * n : FIRST_BUCKETS;
-    mu__reg_buckets *fresh = table->sys->alloc(sizeof *fresh + more * sizeof fresh->heads[0]);
-    if (!fresh)
-        return n > 0; /* longer chains will do */
-    fresh->older = old;
-    fresh->mask = more - 1;
+    size_t log = old.heads ? (LOAD_ACQUIRE(shard->buckets) & (LINE - 1)) + 1 : FIRST_LOG;
+    buckets fresh = {stay(table, sizeof(bucket) << log), ((size_t)1 << log) - 1};
+    if (!fresh.heads)
+        return old.heads != NULL; /* longer chains will do */
     begin_change(shard);
-    if (old)
-        rehash(old, fresh);
-    STORE(shard->buckets, fresh);
+    rehash(old, fresh);
+    STORE(shard->buckets, (uintptr_t)fresh.heads | log);
     end_change(shard);
     return true;
 }
 
 /* ---- reading without a lock ---- */
 
-static mu__reg_peek_result peek_once(const mu__reg_table *table, uint64_t hash, mu_key key,
+static mu__reg_peek_result peek_once(const mu__reg_table *table, uint64_t hash, const mu_key *key,
                                      mu_pid *ret_pid, void **ret_value)
 {
     const mu__reg_shard *shard = shard_of(table, hash);
     uint32_t sequence = LOAD_ACQUIRE(shard->sequence);
-    const mu__reg_buckets *buckets = LOAD_ACQUIRE(shard->buckets);
+    buckets in = buckets_of(shard);
     if (sequence & 1)
         return MU__REG_UNSURE;
-    uint64_t head = head_of(key), words[MU__KEY_WORDS], pid = 0;
+    uint64_t head = head_of(key), pid = 0;
     void *value = NULL;
     bool found = false;
-    words_of(key, words);
-    const mu__reg_entry *entry =
-        buckets ? LOAD_ACQUIRE(buckets->heads[bucket_of(buckets, hash)]) : NULL;
-    for (unsigned n = 1; entry && !found; n++) {
+    const mu__reg_entry *entry = in.heads ? LOAD_ACQUIRE(*head_in(in, hash)) : NULL;
+    for (unsigned n = 1; entry; n++, entry = LOAD_ACQUIRE(entry->next)) {
         found = LOAD_ACQUIRE(entry->hash) == hash && LOAD_ACQUIRE(entry->head) == head &&
-                same_words(entry, words);
-        pid = LOAD_ACQUIRE(entry->pid);
-        value = LOAD_ACQUIRE(entry->value);
-        entry = LOAD_ACQUIRE(entry->next);
+                same_words(entry, key, words_in(head));
+        if (found) {
+            pid = LOAD_ACQUIRE(entry->pid);
+            value = LOAD_ACQUIRE(entry->value);
+            break;
+        }
         /* A chain that is being changed may lead round in a circle. */
         if (n % CHECK_EVERY == 0 && LOAD_ACQUIRE(shard->sequence) != sequence)
             return MU__REG_UNSURE;
@@ -232,7 +254,7 @@ static mu__reg_peek_result peek_once(const mu__reg_table *table, uint64_t hash, 
     return MU__REG_FOUND;
 }
 
-mu__reg_peek_result mu__reg_peek(const mu__reg_table *table, uint64_t hash, mu_key key,
+mu__reg_peek_result mu__reg_peek(const mu__reg_table *table, uint64_t hash, const mu_key *key,
                                  mu_pid *ret_pid, void **ret_value)
 {
     if (!is_short(head_of(key)))
@@ -247,22 +269,20 @@ mu__reg_peek_result mu__reg_peek(const mu__reg_table *table, uint64_t hash, mu_k
 
 /* ---- under the lock ---- */
 
-static mu__reg_entry *first_with_key(mu__reg_entry *entry, uint64_t hash, mu_key key)
+static mu__reg_entry *first_with_key(mu__reg_entry *entry, uint64_t hash, const mu_key *key)
 {
     while (entry && !has_key(entry, hash, key))
         entry = LOAD_ACQUIRE(entry->next);
     return entry;
 }
 
-mu__reg_entry *mu__reg_find(const mu__reg_table *table, uint64_t hash, mu_key key)
+mu__reg_entry *mu__reg_find(const mu__reg_table *table, uint64_t hash, const mu_key *key)
 {
-    const mu__reg_buckets *buckets = LOAD_ACQUIRE(shard_of(table, hash)->buckets);
-    if (!buckets)
-        return NULL;
-    return first_with_key(LOAD_ACQUIRE(buckets->heads[bucket_of(buckets, hash)]), hash, key);
+    buckets in = buckets_of(shard_of(table, hash));
+    return in.heads ? first_with_key(LOAD_ACQUIRE(*head_in(in, hash)), hash, key) : NULL;
 }
 
-mu__reg_entry *mu__reg_find_next(const mu__reg_entry *entry, uint64_t hash, mu_key key)
+mu__reg_entry *mu__reg_find_next(const mu__reg_entry *entry, uint64_t hash, const mu_key *key)
 {
     return first_with_key(LOAD_ACQUIRE(entry->next), hash, key);
 }
@@ -270,18 +290,15 @@ mu__reg_entry *mu__reg_find_next(const mu__reg_entry *entry, uint64_t hash, mu_k
 static mu__reg_entry *take_entry(mu__reg_table *table)
 {
     if (!table->free_entries) {
-        chunk *c = table->sys->alloc(sizeof *c);
-        if (!c)
-            return NULL;
-        c->next = table->chunks;
-        table->chunks = c;
-        for (size_t i = 0; i < CHUNK; i++) {
-            c->entries[i].next_free = table->free_entries;
-            table->free_entries = &c->entries[i];
+        mu__reg_entry *fresh = stay(table, CHUNK * sizeof *fresh);
+        for (size_t i = 0; fresh && i < CHUNK; i++) {
+            fresh[i].next_free = table->free_entries;
+            table->free_entries = &fresh[i];
         }
     }
     mu__reg_entry *entry = table->free_entries;
-    table->free_entries = entry->next_free;
+    if (entry)
+        table->free_entries = entry->next_free;
     return entry;
 }
 
@@ -293,17 +310,17 @@ static void give_entry(mu__reg_table *table, mu__reg_entry *entry)
     table->free_entries = entry;
 }
 
-static bool set_long_key(mu__reg_table *table, mu__reg_entry *entry, mu_key key)
+static bool set_long_key(mu__reg_table *table, mu__reg_entry *entry, const mu_key *key)
 {
     if (is_short(head_of(key)))
         return true;
-    entry->long_key = table->sys->alloc(key.size);
+    entry->long_key = table->sys->alloc(key->size);
     if (entry->long_key)
-        memcpy(entry->long_key, key.data, key.size);
+        memcpy(entry->long_key, key->data, key->size);
     return entry->long_key != NULL;
 }
 
-mu__reg_entry *mu__reg_insert(mu__reg_table *table, uint64_t hash, mu_key key, mu_pid pid,
+mu__reg_entry *mu__reg_insert(mu__reg_table *table, uint64_t hash, const mu_key *key, mu_pid pid,
                               void *value)
 {
     mu__reg_shard *shard = shard_of(table, hash);
@@ -314,18 +331,16 @@ mu__reg_entry *mu__reg_insert(mu__reg_table *table, uint64_t hash, mu_key key, m
         give_entry(table, entry);
         return NULL;
     }
-    uint64_t words[MU__KEY_WORDS] = {0};
-    if (!entry->long_key)
-        words_of(key, words);
+    size_t n = entry->long_key ? 0 : words_in(head_of(key));
     /* The entry may have been another's a moment ago: a reader may be looking at it. */
     begin_change(shard);
     STORE(entry->hash, hash);
     STORE(entry->head, head_of(key));
-    for (int i = 0; i < MU__KEY_WORDS; i++)
-        STORE(entry->words[i], words[i]);
+    for (size_t i = 0; i < n; i++)
+        STORE(entry->words[i], word_of(key, i));
     STORE(entry->pid, pack(pid));
     STORE(entry->value, value);
-    chain(LOAD_ACQUIRE(shard->buckets), entry);
+    chain(buckets_of(shard), entry);
     end_change(shard);
     shard->count++;
     table->count++;
@@ -348,12 +363,12 @@ void mu__reg_set_value(mu__reg_entry *entry, void *value)
     STORE(entry->value, value); /* one word: it is the old one or the new one */
 }
 
-static mu__reg_entry *first_from(const mu__reg_table *table, size_t shard, size_t bucket)
+static mu__reg_entry *first_from(const mu__reg_table *table, size_t shard, size_t place)
 {
-    for (; shard < MU__REG_SHARDS; shard++, bucket = 0) {
-        const mu__reg_buckets *buckets = LOAD_ACQUIRE(table->shards[shard].buckets);
-        for (; buckets && bucket <= buckets->mask; bucket++) {
-            mu__reg_entry *entry = LOAD_ACQUIRE(buckets->heads[bucket]);
+    for (; shard < MU__REG_SHARDS; shard++, place = 0) {
+        buckets in = buckets_of(&table->shards[shard]);
+        for (; in.heads && place <= in.mask; place++) {
+            mu__reg_entry *entry = LOAD_ACQUIRE(in.heads[place]);
             if (entry)
                 return entry;
         }
@@ -369,32 +384,29 @@ mu__reg_entry *mu__reg_next(const mu__reg_table *table, const mu__reg_entry *ent
     if (next)
         return next;
     uint64_t hash = LOAD_ACQUIRE(entry->hash);
-    const mu__reg_buckets *buckets = LOAD_ACQUIRE(shard_of(table, hash)->buckets);
-    return first_from(table, (size_t)(hash % MU__REG_SHARDS), bucket_of(buckets, hash) + 1);
+    buckets in = buckets_of(shard_of(table, hash));
+    size_t place = (size_t)(head_in(in, hash) - in.heads);
+    return first_from(table, (size_t)(hash % MU__REG_SHARDS), place + 1);
 }
 
-void mu__reg_table_init(mu__reg_table *table, mu_system *system)
+mu_err mu__reg_table_init(mu__reg_table *table, mu_system *system)
 {
     table->system = system;
     table->sys = mu__sys(system);
     table->secret = mu__hash_key_make((uint64_t)(uintptr_t)table);
+    table->shards = stay(table, MU__REG_SHARDS * sizeof *table->shards);
+    return table->shards ? MU_OK : MU_ENOMEM;
 }
 
 void mu__reg_table_deinit(mu__reg_table *table)
 {
-    for (size_t i = 0; i < MU__REG_SHARDS; i++) {
-        mu__reg_buckets *buckets = LOAD_ACQUIRE(table->shards[i].buckets);
-        while (buckets) {
-            mu__reg_buckets *older = buckets->older;
-            free(buckets);
-            buckets = older;
-        }
+    for (mu__reg_entry *e = table->shards ? mu__reg_next(table, NULL) : NULL, *next; e; e = next) {
+        next = mu__reg_next(table, e);
+        free(e->long_key);
     }
-    for (chunk *c = table->chunks; c;) {
-        chunk *next = c->next;
-        for (size_t i = 0; i < CHUNK; i++)
-            free(c->entries[i].long_key);
-        free(c);
-        c = next;
+    while (table->blocks) {
+        mu__reg_block *block = table->blocks;
+        table->blocks = block->next;
+        free(block);
     }
 }

@@ -31,13 +31,13 @@ enum { MU__KEY_WORDS = 5, MU__KEY_INLINE = MU__KEY_WORDS * 8, MU__REG_SHARDS = 6
 struct mu__reg_holder;
 
 typedef struct mu__reg_entry {
-    /* Read without a lock. */
-    _Atomic(struct mu__reg_entry *) next;
+    /* Read without a lock. With a key of up to 24 bytes all of it lies in one cache line. */
+    _Alignas(64) _Atomic(struct mu__reg_entry *) next;
     _Atomic uint64_t hash;
-    _Atomic uint64_t head;                 /* kind and size of the key: head_of() */
-    _Atomic uint64_t words[MU__KEY_WORDS]; /* the key itself, if it is short */
-    _Atomic uint64_t pid;                  /* slot << 32 | generation */
+    _Atomic uint64_t head; /* kind and size of the key: head_of() */
+    _Atomic uint64_t pid;  /* slot << 32 | generation */
     _Atomic(void *) value;
+    _Atomic uint64_t words[MU__KEY_WORDS]; /* the key itself, if it is short */
 
     /* Under the lock. */
     _Atomic(struct mu__reg_entry *) *place; /* who points at this in its chain */
@@ -47,26 +47,25 @@ typedef struct mu__reg_entry {
     struct mu__reg_entry *next_free;
 } mu__reg_entry;
 
-typedef struct mu__reg_buckets {
-    struct mu__reg_buckets *older; /* kept for readers that may still be in it */
-    size_t mask;
-    _Atomic(mu__reg_entry *) heads[];
-} mu__reg_buckets;
-
 typedef struct mu__reg_shard {
     _Alignas(64) _Atomic uint32_t sequence; /* odd: a writer is at it */
-    _Atomic(mu__reg_buckets *) buckets;     /* NULL: nothing has been here yet */
+    _Atomic uintptr_t buckets; /* where the chains begin | logarithm of how many; 0: none yet */
     size_t count;
 } mu__reg_shard;
+
+/* A block that stays until the table goes, for readers that may still be in it. */
+typedef struct mu__reg_block {
+    struct mu__reg_block *next;
+} mu__reg_block;
 
 typedef struct mu__reg_table {
     mu_system *system;
     const mu_sys *sys;
     mu__hash_key secret;
     mu__reg_entry *free_entries;
-    void *chunks;
+    mu__reg_block *blocks; /* of entries and buckets */
     size_t count;
-    mu__reg_shard shards[MU__REG_SHARDS];
+    mu__reg_shard *shards; /* MU__REG_SHARDS of them */
 } mu__reg_table;
 
 typedef enum mu__reg_peek_result {
@@ -75,21 +74,23 @@ typedef enum mu__reg_peek_result {
     MU__REG_UNSURE
 } mu__reg_peek_result;
 
-void mu__reg_table_init(mu__reg_table *table, mu_system *system);
+/* MU_ENOMEM: nothing to deinit, though it is allowed. */
+mu_err mu__reg_table_init(mu__reg_table *table, mu_system *system);
 void mu__reg_table_deinit(mu__reg_table *table);
 
-uint64_t mu__reg_hash(const mu__reg_table *table, mu_key key);
+/* Keys come by pointer here: a lookup is little more than its loads. */
+uint64_t mu__reg_hash(const mu__reg_table *table, const mu_key *key);
 
 /* UNSURE: only the lock can tell. */
-mu__reg_peek_result mu__reg_peek(const mu__reg_table *table, uint64_t hash, mu_key key,
+mu__reg_peek_result mu__reg_peek(const mu__reg_table *table, uint64_t hash, const mu_key *key,
                                  mu_pid *ret_pid, void **ret_value);
 
 /* The first entry of a key, newest first, and the one after; or NULL. */
-mu__reg_entry *mu__reg_find(const mu__reg_table *table, uint64_t hash, mu_key key);
-mu__reg_entry *mu__reg_find_next(const mu__reg_entry *entry, uint64_t hash, mu_key key);
+mu__reg_entry *mu__reg_find(const mu__reg_table *table, uint64_t hash, const mu_key *key);
+mu__reg_entry *mu__reg_find_next(const mu__reg_entry *entry, uint64_t hash, const mu_key *key);
 
 /* Adds an entry, also if the key has some; NULL: no memory. */
-mu__reg_entry *mu__reg_insert(mu__reg_table *table, uint64_t hash, mu_key key, mu_pid pid,
+mu__reg_entry *mu__reg_insert(mu__reg_table *table, uint64_t hash, const mu_key *key, mu_pid pid,
                               void *value);
 void mu__reg_remove(mu__reg_table *table, mu__reg_entry *entry);
 void mu__reg_set_value(mu__reg_entry *entry, void *value);
