@@ -58,7 +58,7 @@ typedef struct mu_from {
     uint64_t generation;
 } mu_from;
 
-/* ---- what callbacks return ----------------------------------------------------------------- */
+/* ---- what callbacks return ------------------------------------------------------------------- */
 
 typedef enum mu_init_action {
     MU_INIT_OK = 1,

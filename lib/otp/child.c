@@ -19,7 +19,7 @@
 
 enum { DEFAULT_SHUTDOWN_MS = 5000, DEFAULT_PERIOD_MS = 5000 };
 
-/* ---- specs ---- */
+/* ---- specs ----------------------------------------------------------------------------------- */
 
 /* NULL if the part of the spec that every supervisor looks at is well, else what is not. */
 static const char *fault_of(const mu_child_spec *spec)
@@ -137,7 +137,7 @@ int64_t mu__restart_period(int64_t period_ms)
     return mu_deadline(0, period_ms ? period_ms : DEFAULT_PERIOD_MS);
 }
 
-/* ---- start ---- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 typedef struct start_call {
     const mu__child *child;
@@ -255,7 +255,7 @@ void mu__child_report(const mu__child *child, const char *event, const mu_reason
                    {"reason", mu_reason_format(reason, text, sizeof text)}));
 }
 
-/* ---- stop ---- */
+/* ---- stop ------------------------------------------------------------------------------------ */
 
 int64_t mu__child_patience(const mu__child *child)
 {

@@ -120,7 +120,7 @@ mu_err mu__children_start(mu_pid supervisor, const mu_child_spec *spec,
     return mu__children_run(supervisor, request, ret_pid, ret_reason);
 }
 
-/* ---- both kinds ---- */
+/* ---- both kinds ------------------------------------------------------------------------------ */
 
 mu_err mu__children_which(mu_pid supervisor, int64_t timeout_ms, mu_child_info **ret_children,
                           size_t *ret_count)

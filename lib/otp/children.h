@@ -63,7 +63,7 @@ mu_err mu__children_which(mu_pid supervisor, int64_t timeout_ms, mu_child_info *
 mu_err mu__children_start(mu_pid supervisor, const mu_child_spec *spec,
                           const mu__child_rules *rules, mu_pid *ret_pid, mu_reason *ret_reason);
 
-/* ---- for the supervisor's answer ---- */
+/* ---- for the supervisor's answer ------------------------------------------------------------- */
 
 /* The request in a call, or NULL for a call of another kind, which is refused. */
 mu__children_request *mu__children_request_of(const mu_message *message, mu_from from);

@@ -12,7 +12,7 @@
 #include "otp/server.h"
 #include "runtime/call.h"
 
-/* ---- events: trace, log, hooks, statistics ---- */
+/* ---- events: trace, log, hooks, statistics --------------------------------------------------- */
 
 static const char *describe(const mu_sys_event *event, char *buffer, size_t size)
 {
@@ -101,7 +101,7 @@ void mu__debug_report(mu__debug *debug, mu_sys_event_kind kind, const char *what
     refresh(debug);
 }
 
-/* ---- requests ---- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static mu_err set_log(mu__debug *debug, size_t lines)
 {

@@ -72,7 +72,7 @@ static inline void mu__debug_note(mu__debug *debug, mu_sys_event_kind kind, cons
         mu__debug_report(debug, kind, what, message);
 }
 
-/* ---- what client and server share --------------------------------------------------------- */
+/* ---- what client and server share ------------------------------------------------------------ */
 
 typedef enum mu__debug_op {
     MU__DEBUG_TERMINATE = 1, /* `reason`; never answered: the death is the answer */

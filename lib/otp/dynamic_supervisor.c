@@ -28,7 +28,7 @@ typedef struct dynamic {
     uint64_t last_retry;
 } dynamic;
 
-/* ---- making one ---- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 static const char *fault_of(mu_system *system, const mu_dynamic_supervisor_options *options)
 {
@@ -98,7 +98,7 @@ static mu_err dynamic_new(mu_system *system, const mu_dynamic_supervisor_options
     return MU_OK;
 }
 
-/* ---- stop of all ---- */
+/* ---- stop of all ----------------------------------------------------------------------------- */
 
 typedef struct farewell {
     mu__child *child;
@@ -141,9 +141,7 @@ static void dynamic_terminate(void *state, const mu_reason *reason)
         mu__child_stop(c);
 }
 
-/* ---- deaths
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- deaths ---------------------------------------------------------------------------------- */
 
 static mu_next stop_for_memory(void)
 {
@@ -236,9 +234,7 @@ static mu_next dynamic_cast(void *state, mu_message *message)
     return mu_noreply();
 }
 
-/* ---- requests
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void answer(mu__children_request *r, mu_err err)
 {
@@ -327,7 +323,7 @@ static void dynamic_format(const void *state, char *buffer, size_t size)
     (void)snprintf(buffer, size, "%zu %s", n, n == 1 ? "child" : "children");
 }
 
-/* ---- the public side ---- */
+/* ---- the public side ------------------------------------------------------------------------- */
 
 static const mu_gen_server callbacks = {
     .init = dynamic_init,

@@ -58,7 +58,7 @@ static _Thread_local bool parent_waits;
 static void server_main(mu__gen *gen, void *arg);
 static void destroy_launch(void *arg);
 
-/* ---- starting and stopping ---- */
+/* ---- starting and stopping ------------------------------------------------------------------- */
 
 bool mu__parent_waits(mu_pid pid)
 {
@@ -162,7 +162,7 @@ static void destroy_launch(void *arg)
     free(l);
 }
 
-/* ---- acting on what a callback returned ---- */
+/* ---- acting on what a callback returned ------------------------------------------------------ */
 
 static bool stop(server *s, mu_reason reason)
 {
@@ -207,7 +207,7 @@ static bool obey(server *s, event e, mu_from from, mu_next *next)
     return true;
 }
 
-/* ---- handling ---- */
+/* ---- handling -------------------------------------------------------------------------------- */
 
 static bool lacks_handler(server *s, event e)
 {
@@ -299,7 +299,7 @@ static void loop(void *arg)
     }
 }
 
-/* ---- the life of a server ---- */
+/* ---- the life of a server -------------------------------------------------------------------- */
 
 static void run_init(void *arg)
 {

@@ -19,7 +19,7 @@ typedef struct notice notice;
 static void remove_locked(mu_registry *r, mu__reg_entry *entry, notice **notices)
     MU_REQUIRES(&r->lock);
 
-/* ---- notices for listeners, made under the lock and sent after it ---- */
+/* ---- notices for listeners, made under the lock and sent after it ---------------------------- */
 
 struct notice {
     struct notice *next;
@@ -71,7 +71,7 @@ static void send_notices(mu_registry *r, notice *newest)
     }
 }
 
-/* ---- start and stop ---- */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
 static void unref(mu_registry *r)
 {
@@ -165,7 +165,7 @@ void mu_registry_stop(mu_registry **take_registry)
     unref(r);
 }
 
-/* ---- holders and their entries ---- */
+/* ---- holders and their entries --------------------------------------------------------------- */
 
 /* Runs before anybody hears of the death; nobody else touches the holder any more. */
 static void on_death(mu__death_hook *hook, mu_pid pid)

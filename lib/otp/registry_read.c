@@ -50,7 +50,7 @@ mu_pid mu_registry_whereis(mu_registry *registry, mu_key key)
     return unique && find_one(registry, &registry->table, &key, &pid, &value) ? pid : MU_PID_NONE;
 }
 
-/* ---- snapshots ---- */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
 /* Which entries: of one key, of one holder, or all. */
 typedef struct scope {
@@ -203,9 +203,7 @@ mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
     return MU_OK;
 }
 
-/* ---- metadata
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 {

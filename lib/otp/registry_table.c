@@ -18,9 +18,7 @@ typedef struct buckets {
 #define LOAD_ACQUIRE(place) atomic_load_explicit(&(place), memory_order_acquire)
 #define STORE(place, value) atomic_store_explicit(&(place), (value), memory_order_release)
 
-/* ---- keys
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 bool mu_key_equal(mu_key a, mu_key b)
 {
@@ -111,7 +109,7 @@ mu_pid mu__reg_pid(const mu__reg_table *table, const mu__reg_entry *entry)
     return unpack(table, LOAD_ACQUIRE(entry->pid));
 }
 
-/* ---- shards ---- */
+/* ---- shards ---------------------------------------------------------------------------------- */
 
 static mu__reg_shard *shard_of(const mu__reg_table *table, uint64_t hash)
 {
@@ -218,7 +216,7 @@ static bool make_room(mu__reg_table *table, mu__reg_shard *shard)
     return true;
 }
 
-/* ---- reading without a lock ---- */
+/* ---- reading without a lock ------------------------------------------------------------------ */
 
 static mu__reg_peek_result peek_once(const mu__reg_table *table, uint64_t hash, const mu_key *key,
                                      mu_pid *ret_pid, void **ret_value)
@@ -267,7 +265,7 @@ mu__reg_peek_result mu__reg_peek(const mu__reg_table *table, uint64_t hash, cons
     return MU__REG_UNSURE;
 }
 
-/* ---- under the lock ---- */
+/* ---- under the lock -------------------------------------------------------------------------- */
 
 static mu__reg_entry *first_with_key(mu__reg_entry *entry, uint64_t hash, const mu_key *key)
 {

@@ -106,7 +106,7 @@ bool mu_reply_to(mu_from from, mu_message reply)
     return mu__call_complete(unwrap(from), MU_OK, reply, NULL);
 }
 
-/* ---- requests received later -------------------------------------------------------------- */
+/* ---- requests received later ----------------------------------------------------------------- */
 
 mu_err mu_send_request(mu_pid pid, mu_message message, mu_request *ret_request)
 {

@@ -80,9 +80,7 @@ mu_err mu_stream_start(mu_system *system, const mu_stream_options *options, mu_s
     return MU_OK;
 }
 
-/* ---- places
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 /* Gives a place up; those behind it move, so that order is kept. */
 static void vacate(mu_stream *s, size_t i)
@@ -149,9 +147,7 @@ static mu_err fill(mu_stream *s)
     return MU_OK;
 }
 
-/* ---- results
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* The place whose result is to be handed out now, or n. */
 static size_t deliverable(const mu_stream *s)

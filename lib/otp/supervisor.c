@@ -38,7 +38,7 @@ typedef struct supervisor {
     mu_reason reason; /* why it stops */
 } supervisor;
 
-/* ---- making one ---- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 static const char *fault_of(const mu_supervisor_options *options)
 {
@@ -145,7 +145,7 @@ static mu_err supervisor_new(mu_system *system, const mu_supervisor_options *opt
     return MU_OK;
 }
 
-/* ---- the list ---- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 /* Takes the child at `place` out and frees it. */
 static void forget(supervisor *s, size_t place)
@@ -164,7 +164,7 @@ static bool forget_if_temporary(supervisor *s, size_t place)
     return temporary;
 }
 
-/* ---- start and stop of all ---- */
+/* ---- start and stop of all ------------------------------------------------------------------- */
 
 static void stop_all(supervisor *s)
 {
@@ -198,9 +198,7 @@ static void supervisor_terminate(void *state, const mu_reason *reason)
     stop_all(state);
 }
 
-/* ---- deaths
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- deaths ---------------------------------------------------------------------------------- */
 
 /* False: there is no memory for the message, and the supervisor cannot keep its word. */
 static bool try_later(supervisor *s, mu__child *child, int64_t wait_ms)
@@ -323,9 +321,7 @@ static mu_next supervisor_cast(void *state, mu_message *message)
     return mu_noreply();
 }
 
-/* ---- requests
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void answer(mu__children_request *r, mu_err err)
 {
@@ -454,7 +450,7 @@ static void supervisor_format(const void *state, char *buffer, size_t size)
                    s->n == 1 ? "child" : "children");
 }
 
-/* ---- the public side ---- */
+/* ---- the public side ------------------------------------------------------------------------- */
 
 static const mu_gen_server callbacks = {
     .init = supervisor_init,

@@ -104,7 +104,7 @@ mu_pid mu_task_pid(const mu_task *task)
     return task->work ? task->work->pid : MU_PID_NONE;
 }
 
-/* ---- the outcome ---- */
+/* ---- the outcome ----------------------------------------------------------------------------- */
 
 static bool is_done(void *arg)
 {
@@ -232,7 +232,7 @@ mu_err mu_task_ignore(mu_task **take_task, mu_message *ret_value, mu_reason *ret
     return err;
 }
 
-/* ---- supervised tasks nobody awaits ---- */
+/* ---- supervised tasks nobody awaits ---------------------------------------------------------- */
 
 /* Shared by the child's spec, which may start it again, and the actor that runs it. */
 typedef struct loner {

@@ -16,7 +16,7 @@
 
 enum { RUNNING, FILLING, DONE };
 
-/* ---- bells ---- */
+/* ---- bells ----------------------------------------------------------------------------------- */
 
 mu__bell *mu__bell_new(mu_system *system)
 {
@@ -40,7 +40,7 @@ void mu__bell_unref(mu__bell *bell)
         free(bell);
 }
 
-/* ---- the outcome ---- */
+/* ---- the outcome ----------------------------------------------------------------------------- */
 
 static bool begin_outcome(mu__work *work)
 {
@@ -104,7 +104,7 @@ static void unref(void *work)
     mu__work_unref(work);
 }
 
-/* ---- in the actor ---- */
+/* ---- in the actor ---------------------------------------------------------------------------- */
 
 static void run(void *arg)
 {
@@ -146,7 +146,7 @@ static void on_death(mu__death_hook *hook, mu_pid pid)
     mu__work_unref(work);
 }
 
-/* ---- starting ---- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static mu_err spawn(mu__work *work, bool link, size_t stack_size, const char *label,
                     mu_pid *ret_pid)
