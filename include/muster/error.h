@@ -6,6 +6,7 @@
  * and lost. Where a caller has to act on more than the code (an exception of a worker, the last
  * lines a crashed child wrote), the function takes a mu_error out-parameter as well.
  *
+ *     mu_error detail = MU_ERROR_INIT;
  *     mu_err err = mu_pool_execute(pool, "ping", NULL, NULL, &result, &detail);
  *     if (err != MU_OK) {
  *         fprintf(stderr, "%s: %s\n", mu_strerror(err), detail.message);
@@ -13,7 +14,8 @@
  *     }
  *
  * Thread-safety: every function here may be called from any thread.
- * Ownership: a mu_error owns its detail text until mu_error_clear.
+ * Ownership: a mu_error owns its detail text until mu_error_clear. It begins as MU_ERROR_INIT; a
+ * function that fails releases what it held and fills it anew, one that succeeds leaves it alone.
  */
 #ifndef MUSTER_ERROR_H
 #define MUSTER_ERROR_H
@@ -112,7 +114,8 @@ const char *mu_err_name(mu_err err);
 /* Releases what `error` owns and makes it MU_ERROR_INIT again. NULL is allowed. */
 void mu_error_clear(mu_error *error);
 
-/* Fills `error` (NULL is allowed) with a code and a printf-style message; returns `code`. */
+/* Fills `error` (NULL is allowed) with a code and a printf-style message and nothing of what was in
+ * it before; returns `code`. */
 mu_err mu_error_set(mu_error *error, mu_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -53,10 +53,13 @@ mu_err mu_error_set(mu_error *error, mu_err code, const char *format, ...)
 {
     if (!error)
         return code;
-    error->code = code;
+    mu_error fresh = MU_ERROR_INIT;
+    fresh.code = code;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(error->message, sizeof error->message, format, args);
+    (void)vsnprintf(fresh.message, sizeof fresh.message, format, args);
     va_end(args);
+    mu_error_clear(error); /* last: the arguments may be parts of it */
+    *error = fresh;
     return code;
 }

@@ -184,13 +184,10 @@ bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *r
 
 /* ---- explaining --------------------------------------------------------------------------- */
 
-void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error)
+static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, const char *worker,
+                         mu_error *error)
 {
     const mu_pool_options *o = &pool->options;
-    error->code = err;
-    error->attempts = ATTEMPTS - plan->attempts_left;
-    if (error->message[0])
-        return;
     switch ((int)err) {
     case MU_EQUEUE_FULL:
         (void)mu_error_set(error, err,
@@ -205,7 +202,7 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
         break;
     case MU_EEXEC_TIMEOUT:
         (void)mu_error_set(error, err, "'%s' did not end within its %lld ms on %s", plan->command,
-                           (long long)plan->options.execution_timeout_ms, error->worker);
+                           (long long)plan->options.execution_timeout_ms, worker);
         break;
     case MU_ESHUTDOWN:
         (void)mu_error_set(error, err, "pool '%s' is shutting down; '%s' has no result", pool->name,
@@ -221,6 +218,18 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
         (void)mu_error_set(error, err, "'%s': %s", plan->command, mu_strerror(err));
         break;
     }
+}
+
+void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error)
+{
+    mu_error words =
+        MU_ERROR_INIT; /* what the worker said besides stays: an exception may have none */
+    if (!error->message[0]) {
+        put_in_words(pool, plan, err, error->worker, &words);
+        memcpy(error->message, words.message, sizeof words.message);
+    }
+    error->code = err;
+    error->attempts = ATTEMPTS - plan->attempts_left;
 }
 
 /* ---- the call ----------------------------------------------------------------------------- */

@@ -49,10 +49,18 @@ static mu_err check_ms(mu_error *error, const char *name, int64_t value, bool in
             return err_;                                                                           \
     } while (0)
 
+static int default_size(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return 2 * (cpus > 0 ? cpus : 1);
+}
+
 static mu_err check_numbers(const mu_pool_options *o, mu_error *error)
 {
     CHECK(check_int(error, "size", o->size, 0, WORKERS_MOST));
-    int size = o->size ? o->size : WORKERS_MOST;
+    int size = o->size > 0 ? o->size : default_size();
     CHECK(check_int(error, "max_concurrency", o->max_concurrency, 0, WORKERS_MOST));
     CHECK(check_int(error, "min_ready", o->min_ready, 0, size));
     CHECK(check_int(error, "max_queue_size", o->max_queue_size, -1, INT_MAX));
@@ -99,14 +107,6 @@ static mu_err check_command(const mu_pool_options *o, mu_error *error)
 }
 
 /* ---- completing --------------------------------------------------------------------------- */
-
-static int default_size(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return 2 * (cpus > 0 ? cpus : 1);
-}
 
 static void fill(int64_t *field, int64_t value)
 {

@@ -56,6 +56,8 @@ static double utilisation_locked(const mu_pool *pool, int64_t now)
 
 void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
 {
+    if (!pool || !ret_stats)
+        return;
     *ret_stats = (mu_pool_stats){0};
     if (mu__usable(pool->system) == MU_EFORKED)
         return; /* a thread that the copy does not have may hold the lock in it */
@@ -92,6 +94,8 @@ void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info)
 
 mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count)
 {
+    if (!pool || !ret_workers || !ret_count)
+        return MU_EINVAL;
     if (mu__usable(pool->system) == MU_EFORKED)
         return MU_EFORKED;
     size_t count = (size_t)pool->options.size;
@@ -143,6 +147,8 @@ static void put_worker(text *t, bool last, const mu_worker_info *w)
 
 mu_err mu_pool_tree(mu_pool *pool, char **ret_text)
 {
+    if (!ret_text)
+        return MU_EINVAL;
     mu_worker_info *workers;
     size_t count;
     mu_err err = mu_pool_workers(pool, &workers, &count);
