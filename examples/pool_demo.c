@@ -14,7 +14,7 @@
  *     6 leftovers   the stop, and what it left
  *
  * Whatever they promise is written down in an account; if all of it held the exit status is 0.
- * Ctrl-C is looked at between two steps and leads to the same stop.
+ * Ctrl-C stops the pool at any point; the acts see that and leave the rest to the same end.
  */
 #include <stdio.h>
 #include <muster/version.h>
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
     if (!set_up(&d))
         return NOT_STARTED;
     begun = begin(&d, &f);
-    complete = begun && play(&d, &f);
+    complete = begun && !interrupted() && play(&d, &f);
     leftovers_stop(&d, &f.leftovers);
     if (begun) {
         finish(&d, &f);
@@ -84,7 +84,8 @@ static bool set_up(demo *d)
     mu_error error = MU_ERROR_INIT;
 
     screen_open(&d->screen, d->options.json ? SCREEN_NOTHING : level, d->options.no_color);
-    if (interrupt_watch() && mu_system_start(NULL, &d->system, &error) == MU_OK)
+    pthread_mutex_init(&d->stopping, NULL);
+    if (interrupt_watch(demo_break_off, d) && mu_system_start(NULL, &d->system, &error) == MU_OK)
         return true;
     fprintf(stderr, "pool_demo: cannot start muster: %s\n", error.message);
     mu_error_clear(&error);
@@ -109,28 +110,24 @@ static bool begin(demo *d, findings *f)
 /* Acts 2 to 6, up to the stop. False if it was interrupted on the way, or an act could not run. */
 static bool play(demo *d, findings *f)
 {
-    if (interrupted())
-        return false;
     screen_title(&d->screen, 2, "The tree, and two requests");
-    if (!hello_run(d, &f->hello) || interrupted())
+    if (!hello_run(d, &f->hello))
         return false;
     hello_print(d, &f->hello);
 
     screen_title(&d->screen, 3, "A real job%s",
                  d->options.kill ? ", while workers are killed" : "");
-    if (!job_run(d, &f->job) || interrupted())
+    if (!job_run(d, &f->job))
         return false;
     job_print(d, &f->job);
 
     screen_title(&d->screen, 4, "%d requests at once, and three that go wrong", LATENCY_REQUESTS);
-    latency_run(d, &f->latency);
-    if (interrupted())
+    if (!latency_run(d, &f->latency))
         return false;
     latency_print(d, &f->latency);
 
     screen_line(&d->screen, "%s", "");
-    failures_run(d, &f->failures);
-    if (interrupted())
+    if (!failures_run(d, &f->failures))
         return false;
     failures_print(d, &f->failures);
 

@@ -53,10 +53,12 @@ bool failures_run(demo *d, failures *f)
 
     for (int i = 0; i < FAILURES; i++)
         good = fail(d, i, &f->list[i]) && good;
+    if (interrupted())
+        return false;
     account_check(&d->account, good,
                   "the hanging, the crashing and the raising request got their errors");
     await_replacements(d, f);
-    return true;
+    return !interrupted();
 }
 
 static void await_replacements(demo *d, failures *f)
@@ -70,8 +72,9 @@ static void await_replacements(demo *d, failures *f)
         f->whole_ns = mu_now(d->system) - begun;
     } while (f->available < d->options.workers && f->whole_ns < patience && !interrupted() &&
              mu_sleep(1) == MU_OK);
-    account_check(&d->account, f->available == d->options.workers || interrupted(),
-                  "%d of %d workers are there again", f->available, d->options.workers);
+    if (!interrupted())
+        account_check(&d->account, f->available == d->options.workers,
+                      "%d of %d workers are there again", f->available, d->options.workers);
 }
 
 void failures_print(demo *d, const failures *f)

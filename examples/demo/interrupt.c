@@ -12,13 +12,21 @@ static pthread_t watcher;
 static atomic_int came;    /* the first signal */
 static atomic_bool ending; /* the next one is interrupt_end's */
 
+/* The call of on_first. */
+static void (*first)(void *ctx);
+static void *first_ctx;
+static pthread_t caller;
+static bool called; /* the watcher's until it has been joined */
+
 static void *watch(void *arg);
 
-bool interrupt_watch(void)
+bool interrupt_watch(void (*on_first)(void *ctx), void *ctx)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction now;
 
+    first = on_first;
+    first_ctx = ctx;
     sigemptyset(&watched);
     /* SIGTERM is how the watcher is told to end, so it is watched in any case. */
     sigaddset(&watched, SIGTERM);
@@ -39,15 +47,26 @@ void interrupt_end(void)
     atomic_store(&ending, true);
     pthread_kill(watcher, SIGTERM);
     pthread_join(watcher, NULL);
+    if (called)
+        pthread_join(caller, NULL);
+}
+
+static void *call_first(void *arg)
+{
+    first(first_ctx);
+    return arg;
 }
 
 static void *watch(void *arg)
 {
-    int signal_number, none = 0;
+    int signal_number;
 
-    (void)arg;
-    while (sigwait(&watched, &signal_number) == 0 && !atomic_load(&ending))
-        if (!atomic_compare_exchange_strong(&came, &none, signal_number))
+    while (sigwait(&watched, &signal_number) == 0 && !atomic_load(&ending)) {
+        if (interrupted())
             _exit(128 + signal_number);
-    return NULL;
+        atomic_store(&came, signal_number);
+        /* Not here: a second signal must not have to wait for it. */
+        called = pthread_create(&caller, NULL, call_first, NULL) == 0;
+    }
+    return arg;
 }

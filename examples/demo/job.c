@@ -49,7 +49,7 @@ bool job_run(demo *d, job *j)
     victims_await(&j->victims, d, RETURN_MS);
     report_sum(&j->report);
     if (interrupted())
-        return true;
+        return false;
     account_check(&d->account, j->report.once == j->files.n && j->report.lost == 0,
                   "each of the %zu files is in the report exactly once", j->files.n);
     account_check(&d->account, j->victims.back == j->victims.killed,
@@ -89,7 +89,7 @@ static bool find_directory(demo *d, job *j)
         found = mu_value_str(&answer, NULL, NULL);
     if (found)
         snprintf(j->directory, sizeof j->directory, "%s", found);
-    else
+    else if (!interrupted())
         fprintf(stderr, "pool_demo: where is the standard library? %s\n", error.message);
     mu_value_clear(&args);
     mu_value_clear(&answer);

@@ -30,7 +30,7 @@ typedef struct job {
     int64_t took_ns; /* from the first request to the last outcome */
 } job;
 
-/* False if the files could not be found; a line on stderr says why. */
+/* Also false if the files could not be found; a line on stderr says why. */
 bool job_run(demo *d, job *j);
 
 void job_print(demo *d, const job *j);

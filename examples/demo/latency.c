@@ -7,6 +7,7 @@
 #include <muster/timer.h>
 
 #include "gate.h"
+#include "interrupt.h"
 
 #define ROWS_MAX 14
 
@@ -53,7 +54,8 @@ static void fire(demo *d, volley *v)
             gate_leave(&v->gate);
         }
     }
-    gate_wait(&v->gate, 0, INT64_C(3600) * 1000);
+    while (!gate_wait(&v->gate, 0, 1000))
+        ;
 }
 
 static int by_size(const void *a, const void *b)
@@ -96,6 +98,8 @@ bool latency_run(demo *d, latency *l)
     l->total = figures_of(l->total_ns, l->answered);
     l->executed = figures_of(executed, l->answered);
     gate_deinit(&v.gate);
+    if (interrupted())
+        return false;
     account_check(&d->account, l->answered == LATENCY_REQUESTS,
                   "each of %d concurrent requests was answered", LATENCY_REQUESTS);
     return true;

@@ -23,13 +23,12 @@ void leftovers_stop(demo *d, leftovers *l)
     snprintf(l->run_id, sizeof l->run_id, "%s", mu_system_run_id(d->system));
     l->before = process_count(l->run_id);
     begun = now_ns();
-    mu_pool_stop(d->pool);
-    mu_pool_free(&d->pool);
+    demo_end_pool(d);
     l->abandoned = mu_system_stop(&d->system);
     l->took_ns = now_ns() - begun;
     l->after = process_count_wait(l->run_id, GONE_WITHIN_MS);
     account_check(&d->account, l->abandoned == 0, "all threads of the library have ended");
-    account_check(&d->account, l->after == 0, "of %d processes with this run's id none is left",
+    account_check(&d->account, l->after == 0, "no process with this run's id is left, of %d",
                   l->before);
 }
 

@@ -19,8 +19,7 @@ static const mu_rlimit limits[] = {{RLIMIT_CORE, 0, 0}}; /* one of them will cra
 static bool meet_python(demo *d, start *st);
 static bool time_start(demo *d, const start *st, int size, int concurrency, start_time *time);
 static bool time_and_stop(demo *d, const start *st, int size, int concurrency, start_time *time);
-static mu_err start_pool(demo *d, const char *python, int size, int concurrency,
-                         mu_pool **ret_pool);
+static mu_err start_pool(demo *d, const char *python, int size, int concurrency);
 static bool refuse(mu_err err, const mu_error *error);
 static void show_progress(void *ctx, const mu_worker_info *worker);
 static bool roll_call(mu_pool *pool, account *a, const mu_worker_info *workers, size_t n);
@@ -67,16 +66,15 @@ static bool meet_python(demo *d, start *st)
 {
     mu_value info = MU_VALUE_INIT;
     mu_error error = MU_ERROR_INIT;
-    mu_pool *pool = NULL;
-    mu_err err = start_pool(d, NULL, 1, 1, &pool);
+    mu_err err = start_pool(d, NULL, 1, 1);
 
     if (err != MU_OK)
         return false;
-    err = mu_pool_execute(pool, "info", NULL, NULL, &info, &error);
+    err = mu_pool_execute(d->pool, "info", NULL, NULL, &info, &error);
     snprintf(st->python, sizeof st->python, "%s", mu_value_str(&info, "executable", ""));
     snprintf(st->version, sizeof st->version, "%s", mu_value_str(&info, "python", ""));
     mu_value_clear(&info);
-    mu_pool_free(&pool);
+    demo_end_pool(d);
     return err == MU_OK ? !interrupted() : refuse(err, &error);
 }
 
@@ -86,7 +84,7 @@ static bool time_start(demo *d, const start *st, int size, int concurrency, star
     mu_err err;
 
     time->begun = mu_now(d->system);
-    err = start_pool(d, st->python, size, concurrency, &d->pool);
+    err = start_pool(d, st->python, size, concurrency);
     time->ready = mu_now(d->system) - time->begun;
     if (err != MU_OK)
         return false;
@@ -101,17 +99,17 @@ static bool time_and_stop(demo *d, const start *st, int size, int concurrency, s
 {
     bool good = time_start(d, st, size, concurrency, time);
 
-    mu_pool_stop(d->pool);
-    mu_pool_free(&d->pool);
+    demo_end_pool(d);
     /* The account is that of the pool that stays. */
     memset(&d->account, 0, sizeof d->account);
     return good;
 }
 
-static mu_err start_pool(demo *d, const char *python, int size, int concurrency, mu_pool **ret_pool)
+static mu_err start_pool(demo *d, const char *python, int size, int concurrency)
 {
     mu_pool_options options = MU_POOL_OPTIONS_INIT;
     mu_error error = MU_ERROR_INIT;
+    mu_pool *pool;
     mu_err err;
 
     options.name = POOL;
@@ -126,9 +124,11 @@ static mu_err start_pool(demo *d, const char *python, int size, int concurrency,
     options.queue_timeout_ms = 60000;
     options.progress = show_progress;
     options.progress_ctx = d;
-    err = mu_pool_start(d->system, &options, ret_pool, &error);
+    err = mu_pool_start(d->system, &options, &pool, &error);
     screen_status_end(&d->screen);
-    if (err != MU_OK && !interrupted())
+    if (err == MU_OK)
+        demo_take_pool(d, pool);
+    else
         refuse(err, &error);
     mu_error_clear(&error);
     return err;
@@ -170,11 +170,13 @@ static bool roll_call(mu_pool *pool, account *a, const mu_worker_info *workers, 
     return missing == 0;
 }
 
-/* Says in one line why the pool cannot be started; always false. */
+/* Says in one line why the pool cannot be started, unless it is our doing; always false. */
 static bool refuse(mu_err err, const mu_error *error)
 {
     int length = error ? (int)strcspn(error->message, "\n") : 0;
 
+    if (interrupted())
+        return false;
     if (length > 0)
         fprintf(stderr, "pool_demo: %.*s\n", length, error->message);
     else

@@ -13,7 +13,7 @@ typedef struct summary {
 } summary;
 
 /* Takes the pool's figures and holds them against the account. */
-bool summary_run(demo *d, summary *s);
+void summary_run(demo *d, summary *s);
 void summary_print(demo *d, const summary *s);
 json_t *summary_json(const summary *s);
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import time
 import unittest
 from pathlib import Path
 
@@ -223,7 +224,9 @@ class Interrupted(unittest.TestCase):
             with self.subTest(mark), programs.Terminal("pool_demo", "--no-color") as terminal:
                 terminal.read_until(mark)
                 terminal.press(b"\x03")
+                pressed = time.monotonic()
                 status = terminal.finish()
+                self.assertLess(time.monotonic() - pressed, 8, "a drain of 5 s and a grace of 2 s at most")
                 self.assertIn(status, (0, 130) if mark == self.marks[-1] else (130,), terminal.text)
                 if status == 130:
                     self.assertIn("interrupted: stopped in order, no process is left", terminal.text)
