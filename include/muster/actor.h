@@ -159,7 +159,10 @@ mu_err mu_spawn(mu_system *system, const mu_spawn_options *options, mu_actor_fn 
 /* The calling actor, or MU_PID_NONE in a thread that is none. */
 mu_pid mu_self(void);
 
-/* False once the death has been published. Another thread may change the answer at any time. */
+/*
+ * False once the death has been told: every linked and watching actor has its notice by then. Does
+ * not block beyond the telling. True may be out of date at once.
+ */
 bool mu_alive(mu_pid pid);
 
 /*

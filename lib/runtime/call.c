@@ -83,14 +83,6 @@ static mu__reply_to handle_of(mu__call *call)
     return (mu__reply_to){call, atomic_load(&call->state) >> PHASE_BITS};
 }
 
-/* A death that is being told is waited for, so that it has been told when the call says so. */
-static void await_telling(const mu__actor *server, mu_pid pid)
-{
-    while (atomic_load(&server->generation) == pid.generation &&
-           atomic_load(&server->state) == MU__DEAD && !atomic_load(&server->finished))
-        sched_yield();
-}
-
 void mu__call_attach(mu__call *call, mu_pid pid)
 {
     bool lives = false;
@@ -111,7 +103,7 @@ void mu__call_attach(mu__call *call, mu_pid pid)
     }
     if (!lives) {
         if (server)
-            await_telling(server, pid);
+            mu__await_telling(server, pid);
         mu_reason noproc = mu_reason_error(MU_ENOPROC, NULL);
         (void)mu__call_complete(handle_of(call), MU_ENOPROC, mu_message_tag(0), &noproc);
     }

@@ -229,6 +229,7 @@ void mu__actor_finish(mu__actor *actor, mu_pid pid, const mu_reason *why, bool o
     tell_watchers(left.watchers, pid, &reason);
     /* Last: whoever waited for the death itself finds its own notices already there. */
     mu__calls_fail(actor, &reason);
+    atomic_store(&actor->told, true);
     drop_monitors(left.monitors);
     drop_mail(left.mail);
     atomic_store(&actor->finished, true);

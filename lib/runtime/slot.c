@@ -4,6 +4,7 @@
  */
 #include "runtime/slot.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "runtime/system_impl.h"
@@ -60,6 +61,7 @@ mu_err mu__slot_take(mu_system *system, mu__actor **ret_actor)
 
     mu_lock_acquire(&actor->lock);
     actor->trap_exit = actor->finishing = actor->abandoned = false;
+    atomic_store(&actor->told, false);
     actor->bell = -1;
     atomic_store(&actor->finished, false);
     mu__mailbox_open(&actor->mailbox);
@@ -103,6 +105,13 @@ const char *mu__label(mu_pid pid, char buffer[MU__LABEL_SIZE])
     return buffer;
 }
 
+void mu__await_telling(const mu__actor *actor, mu_pid pid)
+{
+    while (atomic_load(&actor->generation) == pid.generation &&
+           atomic_load(&actor->state) == MU__DEAD && !atomic_load(&actor->told))
+        sched_yield();
+}
+
 bool mu_alive(mu_pid pid)
 {
     mu__actor *actor = mu__actor_of(pid);
@@ -111,5 +120,7 @@ bool mu_alive(mu_pid pid)
     mu_lock_acquire(&actor->lock);
     bool lives = mu__lives_locked(actor, pid);
     mu_lock_release(&actor->lock);
+    if (!lives)
+        mu__await_telling(actor, pid);
     return lives;
 }

@@ -70,6 +70,7 @@ typedef struct mu__actor {
     mu__death_hook *hooks MU_GUARDED_BY(lock);
     mu__call *calls MU_GUARDED_BY(lock); /* requests waiting for this actor's answer */
     int bell MU_GUARDED_BY(lock);        /* eventfd to ring on exit, or -1 */
+    _Atomic bool told;                   /* dead, and nobody is left who has to hear of it */
     _Atomic bool finished;               /* the finisher is done with the slot */
 
     char name[MU_NAME_MAX + 1]; /* guarded by system->names.lock; "" if none */
@@ -122,6 +123,12 @@ static inline bool mu__actor_told(const mu__actor *actor)
 {
     return atomic_load(&actor->state) >= MU__EXITING;
 }
+
+/*
+ * slot.c: waits while the death of `pid` is being told, so that whoever hears that it is dead finds
+ * its own notice already there. Short: no code of users runs in between.
+ */
+void mu__await_telling(const mu__actor *actor, mu_pid pid);
 
 /* slot.c: takes a free slot, in state ALIVE with an empty mailbox; gives it back. */
 mu_err mu__slot_take(mu_system *system, mu__actor **ret_actor);

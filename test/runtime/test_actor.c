@@ -1,5 +1,6 @@
 /* The life of actors: spawn, exit signals, links, monitors, names. Ids: OTP's items LINK-xx. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -456,6 +457,40 @@ static void body_race(mu_system *system)
 MU_TEST(actor, X2_a_monitor_set_while_its_target_dies_gives_one_notice)
 {
     as_actor(body_race);
+}
+
+/* Ends when told to go on, so that the one who polls is at it by then. */
+static void end_on_word(void *arg)
+{
+    _Atomic bool *go = arg;
+    while (!atomic_load(go))
+        sched_yield();
+}
+static void body_seen_is_told(mu_system *system)
+{
+    enum { ROUNDS = 50, NOTICES = 500 };
+    for (int round = 0; round < ROUNDS; round++) {
+        _Atomic bool go = false;
+        mu_pid pid;
+        mu_ref ref;
+        mu_check_ok(mu_spawn(system, NULL, end_on_word, (void *)&go, &pid));
+        for (int i = 0; i < NOTICES; i++)
+            mu_check_ok(mu_monitor(pid, &ref));
+        atomic_store(&go, true);
+        while (mu_alive(pid))
+            ;
+        mu_check_ok(mu_send(mu_self(), mu_message_tag(GO)));
+        mu_message m;
+        for (int i = 0; i <= NOTICES; i++) {
+            mu_check_ok(mu_receive(&m, 2000));
+            mu_check_eq(m.tag, i < NOTICES ? MU_TAG_DOWN : (uint64_t)GO);
+            mu_message_clear(&m);
+        }
+    }
+}
+MU_TEST(actor, LINK_08_whoever_sees_a_death_finds_it_told)
+{
+    as_actor(body_seen_is_told);
 }
 
 static void body_killed_links(mu_system *system)
