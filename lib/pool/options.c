@@ -1,82 +1,239 @@
 /*
- * A pool's options (muster/pool.h): checked, completed, copied. Called by pool.c at the start;
- * command.c makes what is executed out of them.
+ * A pool's options (options.h): the table, the check, the defaults. Called by pool.c at the start
+ * and by config.c; command.c makes what is executed out of them.
+ *
+ * To add an option: a field in muster/pool.h, one line in the table below, in the same order, and
+ * where it takes effect. What no line can say (options that exclude one another) is a check of its
+ * own, further down.
  */
+#include "pool/options.h"
+
 #include <limits.h>
 #include <sched.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "pool/command.h"
 #include "pool/pool_impl.h"
 
-enum {
-    WORKERS_MOST = 1024,
-    STARTUP_MS = 10000,
-    QUEUE_SIZE = 1000,
-    QUEUE_MS = 5000,
-    EXECUTION_MS = 30000,
-    CANCEL_GRACE_MS = 100,
-    DRAIN_MS = 5000,
-    SHUTDOWN_GRACE_MS = 2000,
-};
+enum { WORKERS_MOST = 1024 };
 
 /* Every duration may be this long: ten years; longer is a mistake, or MU_INFINITY. */
 #define LONGEST_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
 
-/* ---- checking ----------------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------------- */
 
-static mu_err check_int(mu_error *error, const char *name, long long value, long long least,
-                        long long most)
+static int64_t default_size(const mu_pool_options *options)
 {
-    if (value >= least && value <= most)
-        return MU_OK;
-    return mu_error_set(error, MU_EINVAL, "pool option %s is %lld; allowed are %lld to %lld", name,
-                        value, least, most);
-}
-
-static mu_err check_ms(mu_error *error, const char *name, int64_t value, bool infinity_too)
-{
-    if (infinity_too && value == MU_INFINITY)
-        return MU_OK;
-    return check_int(error, name, value, 0, LONGEST_MS);
-}
-
-#define CHECK(call)                                                                                \
-    do {                                                                                           \
-        mu_err err_ = (call);                                                                      \
-        if (err_ != MU_OK)                                                                         \
-            return err_;                                                                           \
-    } while (0)
-
-static int default_size(void)
-{
+    (void)options;
     cpu_set_t set;
     CPU_ZERO(&set);
     int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     return 2 * (cpus > 0 ? cpus : 1);
 }
 
-static mu_err check_numbers(const mu_pool_options *o, mu_error *error)
+static int64_t all_at_once(const mu_pool_options *options)
 {
-    CHECK(check_int(error, "size", o->size, 0, WORKERS_MOST));
-    int size = o->size > 0 ? o->size : default_size();
-    CHECK(check_int(error, "max_concurrency", o->max_concurrency, 0, WORKERS_MOST));
-    CHECK(check_int(error, "min_ready", o->min_ready, 0, size));
-    CHECK(check_int(error, "max_queue_size", o->max_queue_size, -1, INT_MAX));
-    CHECK(check_int(error, "restart", o->restart, MU_POOL_PERMANENT, MU_POOL_TEMPORARY));
-    CHECK(check_int(error, "balance", o->balance, MU_BALANCE_MRU, MU_BALANCE_LRU));
-    CHECK(check_int(error, "max_frame", (long long)o->max_frame, 0, UINT32_MAX));
-    CHECK(check_int(error, "n_rlimits", (long long)o->n_rlimits, 0, MU__WP_RLIMITS_MAX));
-    CHECK(check_ms(error, "startup_timeout_ms", o->startup_timeout_ms, false));
-    CHECK(check_ms(error, "queue_timeout_ms", o->queue_timeout_ms, true));
-    CHECK(check_ms(error, "execution_timeout_ms", o->execution_timeout_ms, true));
-    CHECK(check_ms(error, "cancel_grace_ms", o->cancel_grace_ms, false));
-    CHECK(check_ms(error, "drain_timeout_ms", o->drain_timeout_ms, false));
-    return check_ms(error, "shutdown_grace_ms", o->shutdown_grace_ms, false);
+    return options->size;
 }
 
-static mu_err check_env(const mu_pool_options *o, mu_error *error)
+static const char *const restart_words[] = {"permanent", "transient", "temporary", NULL};
+static const char *const balance_words[] = {"mru", "lru", NULL};
+
+/* The offset of a field, which must be of this C type. */
+#define AT(c_type, field)                                                                          \
+    (offsetof(mu_pool_options, field) +                                                            \
+     0 * sizeof(&((mu_pool_options *)NULL)->field == (c_type *)NULL))
+#define INT(field)   .name = #field, .type = MU__OPTION_INT, .offset = AT(int, field)
+#define MS(field)    .name = #field, .type = MU__OPTION_MS, .offset = AT(int64_t, field)
+#define BYTES(field) .name = #field, .type = MU__OPTION_BYTES, .offset = AT(size_t, field)
+#define TEXT(field)  .name = #field, .type = MU__OPTION_TEXT, .offset = AT(const char *, field)
+#define LIST(field)                                                                                \
+    .name = #field, .type = MU__OPTION_LIST, .offset = AT(const char *const *, field)
+#define CHOICE(field, c_type, words)                                                               \
+    .name = #field, .type = MU__OPTION_CHOICE, .offset = AT(c_type, field), .choice = (words),     \
+    .most = sizeof(words) / sizeof *(words)-2
+#define LIMITS(field)                                                                              \
+    .name = #field, .type = MU__OPTION_LIMITS, .offset = AT(const mu_rlimit *, field)
+#define CODE(field)                                                                                \
+    .name = #field, .type = MU__OPTION_CODE, .offset = offsetof(mu_pool_options, field)
+
+#define RANGE(low, high) .least = (low), .most = (high)
+#define DURATION         RANGE(1, LONGEST_MS)
+#define OR_INFINITY      .word = "infinity", .word_value = MU_INFINITY
+
+static const mu__option table[] = {
+    {TEXT(name), .text = "pool"},
+
+    {INT(size), RANGE(1, WORKERS_MOST), .derive = default_size},
+    {INT(max_concurrency), RANGE(1, WORKERS_MOST), .derive = all_at_once},
+    {INT(min_ready), RANGE(1, WORKERS_MOST), .fallback = 1},
+    {MS(startup_timeout_ms), DURATION, .fallback = 10000},
+    {CHOICE(restart, mu_restart_mode, restart_words)},
+    {CHOICE(balance, mu_balance, balance_words)},
+
+    {TEXT(python_path), .text = "(MUSTER_PYTHON, VIRTUAL_ENV, PATH, /usr/bin/python3)"},
+    {LIST(python_args)},
+    {TEXT(script)},
+    {TEXT(module), .text = "(the bundled worker, unless there is a script or an executable)"},
+    {TEXT(executable)},
+    {LIST(args)},
+
+    {LIST(env)},
+    {LIST(env_allow)},
+    {TEXT(cwd), .text = "(this process's)"},
+    {LIMITS(rlimits)},
+
+    {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
+    {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},
+    {MS(execution_timeout_ms), DURATION, OR_INFINITY, .fallback = 30000},
+    {MS(cancel_grace_ms), DURATION, .fallback = 100},
+    {BYTES(max_frame), RANGE(1, UINT32_MAX), .fallback = MU__FRAME_MAX_DEFAULT},
+
+    {MS(drain_timeout_ms), DURATION, .fallback = 5000},
+    {MS(shutdown_grace_ms), DURATION, .fallback = 2000},
+
+    {CODE(progress)},
+    {CODE(progress_ctx)},
+};
+enum { COUNT = sizeof table / sizeof *table };
+
+const mu__option *mu__option_table(size_t *ret_count)
+{
+    *ret_count = COUNT;
+    return table;
+}
+
+const mu__option *mu__option_find(const char *name)
+{
+    for (const mu__option *o = table; o < table + COUNT; o++)
+        if (strcmp(o->name, name) == 0)
+            return o;
+    return NULL;
+}
+
+/* ---- one option --------------------------------------------------------------------------- */
+
+bool mu__option_numeric(const mu__option *option)
+{
+    return option->type <= MU__OPTION_FLAG;
+}
+
+int64_t mu__option_number(const mu__option *option, const mu_pool_options *options)
+{
+    const char *field = (const char *)options + option->offset;
+    switch (option->type) {
+    case MU__OPTION_INT:
+        return *(const int *)(const void *)field;
+    case MU__OPTION_MS:
+        return *(const int64_t *)(const void *)field;
+    case MU__OPTION_BYTES: {
+        size_t bytes = *(const size_t *)(const void *)field;
+        return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+    }
+    case MU__OPTION_CHOICE:
+        return (int)*(const unsigned *)(const void *)field;
+    case MU__OPTION_FLAG:
+        return *(const bool *)(const void *)field;
+    default:
+        return 0;
+    }
+}
+
+void mu__option_set_number(const mu__option *option, mu_pool_options *options, int64_t value)
+{
+    char *field = (char *)options + option->offset;
+    switch (option->type) {
+    case MU__OPTION_INT:
+        *(int *)(void *)field = (int)value;
+        break;
+    case MU__OPTION_MS:
+        *(int64_t *)(void *)field = value;
+        break;
+    case MU__OPTION_BYTES:
+        *(size_t *)(void *)field = (size_t)value;
+        break;
+    case MU__OPTION_CHOICE:
+        *(unsigned *)(void *)field = (unsigned)value;
+        break;
+    case MU__OPTION_FLAG:
+        *(bool *)(void *)field = value != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+bool mu__option_in_range(const mu__option *option, int64_t value)
+{
+    return (value >= option->least && value <= option->most) ||
+           (option->word && value == option->word_value);
+}
+
+void mu__option_allowed(const mu__option *option, char *text, size_t size)
+{
+    size_t at = 0;
+    text[0] = '\0';
+    switch (option->type) {
+    case MU__OPTION_INT:
+    case MU__OPTION_MS:
+    case MU__OPTION_BYTES:
+        (void)snprintf(text, size, "%lld to %lld%s%s", (long long)option->least,
+                       (long long)option->most, option->word ? " or " : "",
+                       option->word ? option->word : "");
+        break;
+    case MU__OPTION_CHOICE:
+        for (int i = 0; i <= option->most && at < size; i++)
+            at += (size_t)snprintf(text + at, size - at, "%s%s", i > 0 ? " or " : "",
+                                   option->choice[i]);
+        break;
+    case MU__OPTION_FLAG:
+        (void)snprintf(text, size, "true or false");
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- checking ----------------------------------------------------------------------------- */
+
+static mu_err check_numbers(const mu_pool_options *options, mu_error *error)
+{
+    for (const mu__option *o = table; o < table + COUNT; o++) {
+        int64_t value = mu__option_number(o, options);
+        if (!mu__option_numeric(o) || o->type == MU__OPTION_FLAG || value == 0 ||
+            mu__option_in_range(o, value))
+            continue;
+        char allowed[128], word[48] = "";
+        mu__option_allowed(o, allowed, sizeof allowed);
+        if (o->word)
+            (void)snprintf(word, sizeof word, " (%lld)", (long long)o->word_value);
+        return mu_error_set(error, MU_EINVAL, "pool option %s is %lld; allowed are %s%s", o->name,
+                            (long long)value, allowed, word);
+    }
+    return MU_OK;
+}
+
+/* What one option asks of another. */
+static mu_err check_together(const mu_pool_options *o, mu_error *error)
+{
+    mu_pool_options whole = *o;
+    mu__pool_options_complete(&whole);
+    if (whole.min_ready > whole.size)
+        return mu_error_set(error, MU_EINVAL, "pool option min_ready is %d; allowed are 1 to %d",
+                            whole.min_ready, whole.size);
+    if ((o->script != NULL) + (o->module != NULL) + (o->executable != NULL) > 1)
+        return mu_error_set(error, MU_EINVAL,
+                            "pool options script, module and executable exclude "
+                            "one another; set one");
+    if (o->executable && (o->python_path || o->python_args))
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option executable runs without Python; leave "
+                            "python_path and python_args NULL");
+    return MU_OK;
+}
+
+static mu_err check_texts(const mu_pool_options *o, mu_error *error)
 {
     for (const char *const *e = o->env; e && *e; e++)
         if (!strchr(*e, '=') || (*e)[0] == '=')
@@ -86,54 +243,39 @@ static mu_err check_env(const mu_pool_options *o, mu_error *error)
             return mu_error_set(error, MU_EINVAL, "pool option env_allow: '%s' is not a name", *e);
     if (o->cwd && o->cwd[0] != '/')
         return mu_error_set(error, MU_EINVAL, "pool option cwd: '%s' is not absolute", o->cwd);
+    if (o->n_rlimits > MU__WP_RLIMITS_MAX)
+        return mu_error_set(error, MU_EINVAL, "pool option n_rlimits is %zu; allowed are 0 to %d",
+                            o->n_rlimits, MU__WP_RLIMITS_MAX);
+    if (o->name && (!o->name[0] || strlen(o->name) > MU__POOL_NAME_MAX))
+        return mu_error_set(error, MU_EINVAL, "pool option name has %zu bytes; allowed are 1 to %d",
+                            strlen(o->name), MU__POOL_NAME_MAX);
     return MU_OK;
 }
 
-static mu_err check_command(const mu_pool_options *o, mu_error *error)
+mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error)
 {
-    if ((o->script != NULL) + (o->module != NULL) + (o->executable != NULL) > 1)
+    if (options->struct_size != sizeof *options)
         return mu_error_set(error, MU_EINVAL,
-                            "pool options script, module and executable exclude "
-                            "one another; set one");
-    if (o->executable && (o->python_path || o->python_args))
-        return mu_error_set(error, MU_EINVAL,
-                            "pool option executable runs without Python; leave "
-                            "python_path and python_args NULL");
-    if (o->name && (!o->name[0] || strlen(o->name) > MU_NAME_MAX - strlen(MU__MANAGER_PREFIX)))
-        return mu_error_set(error, MU_EINVAL,
-                            "pool option name has %zu bytes; allowed are 1 to %zu", strlen(o->name),
-                            MU_NAME_MAX - strlen(MU__MANAGER_PREFIX));
-    return MU_OK;
+                            "pool options: struct_size is %zu, not %zu; start "
+                            "from MU_POOL_OPTIONS_INIT",
+                            options->struct_size, sizeof *options);
+    mu_err err = check_numbers(options, error);
+    if (err == MU_OK)
+        err = check_texts(options, error);
+    return err == MU_OK ? check_together(options, error) : err;
 }
 
 /* ---- completing --------------------------------------------------------------------------- */
 
-static void fill(int64_t *field, int64_t value)
+void mu__pool_options_complete(mu_pool_options *options)
 {
-    if (*field == 0)
-        *field = value;
-}
-
-static void fill_in(mu_pool_options *o)
-{
-    if (o->size == 0)
-        o->size = default_size();
-    if (o->max_concurrency == 0 || o->max_concurrency > o->size)
-        o->max_concurrency = o->size;
-    if (o->min_ready == 0)
-        o->min_ready = 1;
-    if (o->max_queue_size == 0)
-        o->max_queue_size = QUEUE_SIZE;
-    if (o->max_queue_size < 0)
-        o->max_queue_size = 0;
-    if (o->max_frame == 0)
-        o->max_frame = MU__FRAME_MAX_DEFAULT;
-    fill(&o->startup_timeout_ms, STARTUP_MS);
-    fill(&o->queue_timeout_ms, QUEUE_MS);
-    fill(&o->execution_timeout_ms, EXECUTION_MS);
-    fill(&o->cancel_grace_ms, CANCEL_GRACE_MS);
-    fill(&o->drain_timeout_ms, DRAIN_MS);
-    fill(&o->shutdown_grace_ms, SHUTDOWN_GRACE_MS);
+    for (const mu__option *o = table; o < table + COUNT; o++)
+        if (mu__option_numeric(o) && mu__option_number(o, options) == 0)
+            mu__option_set_number(o, options, o->derive ? o->derive(options) : o->fallback);
+    if (!options->name)
+        options->name = mu__option_find("name")->text;
+    if (options->max_concurrency > options->size)
+        options->max_concurrency = options->size;
 }
 
 mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_error *error)
@@ -141,18 +283,14 @@ mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_erro
     static const mu_pool_options defaults = MU_POOL_OPTIONS_INIT;
     if (!options)
         options = &defaults;
-    if (options->struct_size != sizeof *options)
-        return mu_error_set(error, MU_EINVAL,
-                            "pool options: struct_size is %zu, not %zu; start "
-                            "from MU_POOL_OPTIONS_INIT",
-                            options->struct_size, sizeof *options);
-    CHECK(check_numbers(options, error));
-    CHECK(check_env(options, error));
-    CHECK(check_command(options, error));
+    mu_err err = mu__pool_options_check(options, error);
+    if (err != MU_OK)
+        return err;
     pool->options = *options;
-    fill_in(&pool->options);
-    const char *name = options->name ? options->name : "pool";
-    memcpy(pool->name, name, strlen(name) + 1);
+    mu__pool_options_complete(&pool->options);
+    memcpy(pool->name, pool->options.name, strlen(pool->options.name) + 1);
     pool->options.name = pool->name;
+    if (pool->options.max_queue_size < 0)
+        pool->options.max_queue_size = 0; /* from here on it is a count */
     return mu__command_make(pool, options, error);
 }

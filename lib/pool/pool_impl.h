@@ -300,5 +300,6 @@ mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_erro
 
 /* The manager is registered as this and the pool's name. */
 #define MU__MANAGER_PREFIX "pool:"
+enum { MU__POOL_NAME_MAX = MU_NAME_MAX - (sizeof MU__MANAGER_PREFIX - 1) };
 
 #endif
