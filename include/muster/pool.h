@@ -103,7 +103,7 @@ typedef enum mu_restart_mode {
 } mu_restart_mode;
 
 typedef enum mu_balance {
-    MU_BALANCE_MRU = 0, /* most recently used first: few workers stay hot; the fastest */
+    MU_BALANCE_MRU = 0, /* the one this thread had last, else the one used last; the fastest */
     MU_BALANCE_LRU = 1  /* least recently used first: all are used alike */
 } mu_balance;
 

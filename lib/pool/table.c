@@ -47,16 +47,38 @@ static bool is_doomed_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->l
     return true;
 }
 
+/*
+ * The slot that the calling thread was given last. Where worker and caller have met before, the
+ * scheduler has often put them on one processor, and waking each other there is cheap. A hint, no
+ * more: it may name a pool that is gone, so it is only compared.
+ */
+static _Thread_local struct {
+    const mu_pool *pool;
+    int index;
+} last_given;
+
+static mu__slot *familiar_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    if (last_given.pool != pool || last_given.index >= pool->options.size)
+        return NULL;
+    mu__slot *slot = &pool->slots[last_given.index];
+    return slot->state == MU_WORKER_IDLE ? slot : NULL;
+}
+
 /* The head is the one used last. */
 static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
     mu__slot *slot;
     do {
-        slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : pool->idle_head;
+        slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : familiar_locked(pool);
+        if (!slot)
+            slot = pool->idle_head;
         if (!slot)
             return NULL;
         unlink_idle_locked(pool, slot);
     } while (is_doomed_locked(pool, slot));
+    last_given.pool = pool;
+    last_given.index = slot->index;
     return slot;
 }
 

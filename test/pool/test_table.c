@@ -37,3 +37,58 @@ MU_TEST(table, a_job_whose_time_runs_out_or_that_is_cancelled_between_two_attemp
     rig_check_books(&rig);
     rig_stop(&rig);
 }
+
+static mu__ticket *take(mu_pool *pool)
+{
+    mu__ticket *ticket;
+    bool served;
+    mu_check_ok(mu__pool_enter(pool, &ticket));
+    ticket->queued_at = 1;
+    ticket->total_deadline = MU_NEVER;
+    ticket->execution_timeout_ms = MU_INFINITY;
+    mu_check_ok(mu__ticket_place(pool, ticket, 0, false, &served));
+    return ticket;
+}
+
+static void give_back(mu_pool *pool, mu__ticket *ticket)
+{
+    mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
+    mu__slot_end(ticket, MU__EXCHANGE_KILLED, &reply);
+    mu__pool_leave(pool, ticket, &(mu__result){.err = MU_ECANCELLED, .executed_ns = -1});
+}
+
+static void *take_elsewhere(void *arg)
+{
+    mu_pool *pool = arg;
+    mu__ticket *ticket = take(pool);
+    mu__slot *slot = ticket->slot;
+    give_back(pool, ticket);
+    return slot;
+}
+
+/* Two workers are free; the calling thread had `ret_last` last, but `ret_head` was used last. */
+static void make_familiar(pool_rig *rig, mu__slot **ret_head, mu__slot **ret_last)
+{
+    mu__ticket *a = take(rig->pool), *b = take(rig->pool);
+    *ret_head = a->slot;
+    *ret_last = b->slot;
+    give_back(rig->pool, b);
+    give_back(rig->pool, a);
+}
+
+MU_TEST(table, a_thread_gets_the_worker_that_it_had_last_and_a_stranger_the_one_used_last)
+{
+    pool_rig rig;
+    rig_start(&rig, 2);
+    mu__slot *head, *last;
+    make_familiar(&rig, &head, &last);
+    pthread_t stranger;
+    void *given;
+    mu_check_eq(pthread_create(&stranger, NULL, take_elsewhere, rig.pool), 0);
+    mu_check_eq(pthread_join(stranger, &given), 0);
+    mu_check(given == head);
+    mu__ticket *ticket = take(rig.pool);
+    mu_check(ticket->slot == last);
+    give_back(rig.pool, ticket);
+    rig_stop(&rig);
+}
