@@ -12,6 +12,7 @@
 #include <muster/dynamic_supervisor.h>
 #include <muster/error.h>
 #include <muster/event.h>
+#include <muster/future.h>
 #include <muster/gen_server.h>
 #include <muster/partition_supervisor.h>
 #include <muster/pool.h>
