@@ -21,6 +21,47 @@ enum { WORKERS_MOST = 1024 };
 /* Every duration may be this long: ten years; longer is a mistake, or MU_INFINITY. */
 #define LONGEST_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
 
+/* ---- what a range cannot say -------------------------------------------------------------- */
+
+static mu_err check_name(const mu_pool_options *o, mu_error *error)
+{
+    if (o->name && (!o->name[0] || strlen(o->name) > MU__POOL_NAME_MAX))
+        return mu_error_set(error, MU_EINVAL, "pool option name has %zu bytes; allowed are 1 to %d",
+                            strlen(o->name), MU__POOL_NAME_MAX);
+    return MU_OK;
+}
+
+static mu_err check_env(const mu_pool_options *o, mu_error *error)
+{
+    for (const char *const *e = o->env; e && *e; e++)
+        if (!strchr(*e, '=') || (*e)[0] == '=')
+            return mu_error_set(error, MU_EINVAL, "pool option env: '%s' is not NAME=value", *e);
+    return MU_OK;
+}
+
+static mu_err check_env_allow(const mu_pool_options *o, mu_error *error)
+{
+    for (const char *const *e = o->env_allow; e && *e; e++)
+        if (strchr(*e, '=') || !(*e)[0])
+            return mu_error_set(error, MU_EINVAL, "pool option env_allow: '%s' is not a name", *e);
+    return MU_OK;
+}
+
+static mu_err check_cwd(const mu_pool_options *o, mu_error *error)
+{
+    if (o->cwd && o->cwd[0] != '/')
+        return mu_error_set(error, MU_EINVAL, "pool option cwd: '%s' is not absolute", o->cwd);
+    return MU_OK;
+}
+
+static mu_err check_rlimits(const mu_pool_options *o, mu_error *error)
+{
+    if (o->n_rlimits > MU__WP_RLIMITS_MAX)
+        return mu_error_set(error, MU_EINVAL, "pool option n_rlimits is %zu; allowed are 0 to %d",
+                            o->n_rlimits, MU__WP_RLIMITS_MAX);
+    return MU_OK;
+}
+
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static int64_t default_size(const mu_pool_options *options)
@@ -48,6 +89,7 @@ static const char *const balance_words[] = {"mru", "lru", NULL};
 #define MS(field)    .name = #field, .type = MU__OPTION_MS, .offset = AT(int64_t, field)
 #define BYTES(field) .name = #field, .type = MU__OPTION_BYTES, .offset = AT(size_t, field)
 #define TEXT(field)  .name = #field, .type = MU__OPTION_TEXT, .offset = AT(const char *, field)
+#define NAME(field)  .name = #field, .type = MU__OPTION_NAME, .offset = AT(const char *, field)
 #define LIST(field)                                                                                \
     .name = #field, .type = MU__OPTION_LIST, .offset = AT(const char *const *, field)
 #define CHOICE(field, c_type, words)                                                               \
@@ -63,7 +105,7 @@ static const char *const balance_words[] = {"mru", "lru", NULL};
 #define OR_INFINITY      .word = "infinity", .word_value = MU_INFINITY
 
 static const mu__option table[] = {
-    {TEXT(name), .text = "pool"},
+    {NAME(name), .text = "pool", .check = check_name},
 
     {INT(size), RANGE(1, WORKERS_MOST), .derive = default_size},
     {INT(max_concurrency), RANGE(1, WORKERS_MOST), .derive = all_at_once},
@@ -79,10 +121,10 @@ static const mu__option table[] = {
     {TEXT(executable)},
     {LIST(args)},
 
-    {LIST(env)},
-    {LIST(env_allow)},
-    {TEXT(cwd), .text = "(this process's)"},
-    {LIMITS(rlimits)},
+    {LIST(env), .check = check_env},
+    {LIST(env_allow), .check = check_env_allow},
+    {TEXT(cwd), .text = "(this process's)", .check = check_cwd},
+    {LIMITS(rlimits), .check = check_rlimits},
 
     {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
     {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},
@@ -121,20 +163,20 @@ bool mu__option_numeric(const mu__option *option)
 
 int64_t mu__option_number(const mu__option *option, const mu_pool_options *options)
 {
-    const char *field = (const char *)options + option->offset;
+    const void *field = mu__option_field(option, options);
     switch (option->type) {
     case MU__OPTION_INT:
-        return *(const int *)(const void *)field;
+        return *(const int *)field;
     case MU__OPTION_MS:
-        return *(const int64_t *)(const void *)field;
+        return *(const int64_t *)field;
     case MU__OPTION_BYTES: {
-        size_t bytes = *(const size_t *)(const void *)field;
+        size_t bytes = *(const size_t *)field;
         return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
     }
     case MU__OPTION_CHOICE:
-        return (int)*(const unsigned *)(const void *)field;
+        return (int)*(const unsigned *)field;
     case MU__OPTION_FLAG:
-        return *(const bool *)(const void *)field;
+        return *(const bool *)field;
     default:
         return 0;
     }
@@ -142,26 +184,60 @@ int64_t mu__option_number(const mu__option *option, const mu_pool_options *optio
 
 void mu__option_set_number(const mu__option *option, mu_pool_options *options, int64_t value)
 {
-    char *field = (char *)options + option->offset;
+    void *field = mu__option_field(option, options);
     switch (option->type) {
     case MU__OPTION_INT:
-        *(int *)(void *)field = (int)value;
+        *(int *)field = (int)value;
         break;
     case MU__OPTION_MS:
-        *(int64_t *)(void *)field = value;
+        *(int64_t *)field = value;
         break;
     case MU__OPTION_BYTES:
-        *(size_t *)(void *)field = (size_t)value;
+        *(size_t *)field = (size_t)value;
         break;
     case MU__OPTION_CHOICE:
-        *(unsigned *)(void *)field = (unsigned)value;
+        *(unsigned *)field = (unsigned)value;
         break;
     case MU__OPTION_FLAG:
-        *(bool *)(void *)field = value != 0;
+        *(bool *)field = value != 0;
         break;
     default:
         break;
     }
+}
+
+void *mu__option_field(const mu__option *option, const mu_pool_options *options)
+{
+    return (char *)(uintptr_t)options + option->offset;
+}
+
+size_t mu__option_size(const mu__option *option)
+{
+    _Static_assert(offsetof(mu_pool_options, n_rlimits) ==
+                       offsetof(mu_pool_options, rlimits) + sizeof(mu_rlimit *),
+                   "limits are copied together with their count");
+    switch (option->type) {
+    case MU__OPTION_INT:
+        return sizeof(int);
+    case MU__OPTION_MS:
+        return sizeof(int64_t);
+    case MU__OPTION_BYTES:
+        return sizeof(size_t);
+    case MU__OPTION_CHOICE:
+        return sizeof(unsigned);
+    case MU__OPTION_FLAG:
+        return sizeof(bool);
+    case MU__OPTION_LIMITS:
+        return sizeof(mu_rlimit *) + sizeof(size_t);
+    default:
+        return sizeof(void *);
+    }
+}
+
+bool mu__option_is_set(const mu__option *option, const mu_pool_options *options)
+{
+    static const char nothing[16];
+    return memcmp(mu__option_field(option, options), nothing, mu__option_size(option)) != 0;
 }
 
 bool mu__option_in_range(const mu__option *option, int64_t value)
@@ -197,21 +273,18 @@ void mu__option_allowed(const mu__option *option, char *text, size_t size)
 
 /* ---- checking ----------------------------------------------------------------------------- */
 
-static mu_err check_numbers(const mu_pool_options *options, mu_error *error)
+mu_err mu__option_check(const mu__option *o, const mu_pool_options *options, mu_error *error)
 {
-    for (const mu__option *o = table; o < table + COUNT; o++) {
-        int64_t value = mu__option_number(o, options);
-        if (!mu__option_numeric(o) || o->type == MU__OPTION_FLAG || value == 0 ||
-            mu__option_in_range(o, value))
-            continue;
-        char allowed[128], word[48] = "";
-        mu__option_allowed(o, allowed, sizeof allowed);
-        if (o->word)
-            (void)snprintf(word, sizeof word, " (%lld)", (long long)o->word_value);
-        return mu_error_set(error, MU_EINVAL, "pool option %s is %lld; allowed are %s%s", o->name,
-                            (long long)value, allowed, word);
-    }
-    return MU_OK;
+    int64_t value = mu__option_number(o, options);
+    if (!mu__option_numeric(o) || o->type == MU__OPTION_FLAG || value == 0 ||
+        mu__option_in_range(o, value))
+        return o->check ? o->check(options, error) : MU_OK;
+    char allowed[128], word[48] = "";
+    mu__option_allowed(o, allowed, sizeof allowed);
+    if (o->word)
+        (void)snprintf(word, sizeof word, " (%lld)", (long long)o->word_value);
+    return mu_error_set(error, MU_EINVAL, "pool option %s is %lld; allowed are %s%s", o->name,
+                        (long long)value, allowed, word);
 }
 
 /* What one option asks of another. */
@@ -233,25 +306,6 @@ static mu_err check_together(const mu_pool_options *o, mu_error *error)
     return MU_OK;
 }
 
-static mu_err check_texts(const mu_pool_options *o, mu_error *error)
-{
-    for (const char *const *e = o->env; e && *e; e++)
-        if (!strchr(*e, '=') || (*e)[0] == '=')
-            return mu_error_set(error, MU_EINVAL, "pool option env: '%s' is not NAME=value", *e);
-    for (const char *const *e = o->env_allow; e && *e; e++)
-        if (strchr(*e, '=') || !(*e)[0])
-            return mu_error_set(error, MU_EINVAL, "pool option env_allow: '%s' is not a name", *e);
-    if (o->cwd && o->cwd[0] != '/')
-        return mu_error_set(error, MU_EINVAL, "pool option cwd: '%s' is not absolute", o->cwd);
-    if (o->n_rlimits > MU__WP_RLIMITS_MAX)
-        return mu_error_set(error, MU_EINVAL, "pool option n_rlimits is %zu; allowed are 0 to %d",
-                            o->n_rlimits, MU__WP_RLIMITS_MAX);
-    if (o->name && (!o->name[0] || strlen(o->name) > MU__POOL_NAME_MAX))
-        return mu_error_set(error, MU_EINVAL, "pool option name has %zu bytes; allowed are 1 to %d",
-                            strlen(o->name), MU__POOL_NAME_MAX);
-    return MU_OK;
-}
-
 mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error)
 {
     if (options->struct_size != sizeof *options)
@@ -259,9 +313,9 @@ mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error)
                             "pool options: struct_size is %zu, not %zu; start "
                             "from MU_POOL_OPTIONS_INIT",
                             options->struct_size, sizeof *options);
-    mu_err err = check_numbers(options, error);
-    if (err == MU_OK)
-        err = check_texts(options, error);
+    mu_err err = MU_OK;
+    for (const mu__option *o = table; err == MU_OK && o < table + COUNT; o++)
+        err = mu__option_check(o, options, error);
     return err == MU_OK ? check_together(options, error) : err;
 }
 

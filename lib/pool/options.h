@@ -31,6 +31,7 @@ typedef enum mu__option_type {
     MU__OPTION_BYTES,  /* size_t */
     MU__OPTION_CHOICE, /* an enum that counts from 0 */
     MU__OPTION_FLAG,   /* bool */
+    MU__OPTION_NAME,   /* const char *, the pool's; in a file the section says it */
     MU__OPTION_TEXT,   /* const char * */
     MU__OPTION_LIST,   /* const char *const *, NULL-terminated */
     MU__OPTION_LIMITS, /* const mu_rlimit *, and its count in the next field */
@@ -50,6 +51,8 @@ typedef struct mu__option {
     int64_t word_value;        /* not 0 */
     const char *const *choice; /* the words of a choice, NULL-terminated */
     const char *text;          /* the default of a text, in words if it is found out later */
+    /* What else it asks of a value, with the message; NULL: nothing. */
+    mu_err (*check)(const mu_pool_options *options, mu_error *error);
 } mu__option;
 
 /* All of them, in the order of mu_pool_options. */
@@ -66,7 +69,15 @@ bool mu__option_in_range(const mu__option *option, int64_t value);
 /* "1 to 1024", "mru or lru": for messages. Always terminated. */
 void mu__option_allowed(const mu__option *option, char *text, size_t size);
 
-/* MU_EINVAL with the option, its value and what is allowed. NULL fields and 0 are allowed. */
+/* The field, and its bytes: those of limits hold their count as well. */
+void *mu__option_field(const mu__option *option, const mu_pool_options *options);
+size_t mu__option_size(const mu__option *option);
+/* It is not 0, NULL or false. */
+bool mu__option_is_set(const mu__option *option, const mu_pool_options *options);
+
+/* MU_EINVAL with the option, its value and what is allowed; 0 and NULL are. */
+mu_err mu__option_check(const mu__option *option, const mu_pool_options *options, mu_error *error);
+/* The same for all of them, and for what they ask of one another. */
 mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error);
 /* Puts the default wherever an option is 0. */
 void mu__pool_options_complete(mu_pool_options *options);

@@ -5,32 +5,16 @@
 #include "pool/options.h"
 #include "pool/pool_rig.h"
 
-static size_t size_of(const mu__option *o)
-{
-    switch (o->type) {
-    case MU__OPTION_INT:
-        return sizeof(int);
-    case MU__OPTION_CHOICE:
-        return sizeof(mu_restart_mode);
-    case MU__OPTION_FLAG:
-        return sizeof(bool);
-    case MU__OPTION_LIMITS:
-        return sizeof(mu_rlimit *) + sizeof(size_t);
-    default:
-        return 8;
-    }
-}
-
 /* An option that was added to the struct alone would be neither checked nor configurable. */
 MU_TEST(options, every_field_has_its_line_in_the_order_of_the_struct)
 {
     size_t count, at = sizeof(size_t);
     const mu__option *options = mu__option_table(&count);
     for (const mu__option *o = options; o < options + count; o++) {
-        size_t align = size_of(o) < 8 ? size_of(o) : 8;
+        size_t align = mu__option_size(o) < 8 ? mu__option_size(o) : 8;
         mu_check_msg((at + align - 1) / align * align == o->offset,
                      "something stands before %s that has no line", o->name);
-        at = o->offset + size_of(o);
+        at = o->offset + mu__option_size(o);
     }
     mu_check_lt(sizeof(mu_pool_options) - at, (size_t)8);
 }
