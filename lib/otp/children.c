@@ -71,8 +71,8 @@ static mu_err ask(mu_pid supervisor, mu__children_request *take_request, int64_t
         return MU_ENOMEM;
     }
     mu_message reply;
-    mu_err err = mu_call(supervisor, mu__children_message(take_request), timeout_ms, &reply,
-                         ret_reason);
+    mu_err err =
+        mu_call(supervisor, mu__children_message(take_request), timeout_ms, &reply, ret_reason);
     if (err == MU_OK)
         *ret_answer = reply.data;
     return err;

@@ -125,7 +125,7 @@ static inline buckets buckets_of(const mu__reg_shard *shard)
 
 static inline bucket *head_in(buckets in, uint64_t hash)
 {
-    return &in.heads[(size_t)(hash / MU__REG_SHARDS) & in.mask];
+    return in.heads + ((size_t)(hash / MU__REG_SHARDS) & in.mask);
 }
 
 /*

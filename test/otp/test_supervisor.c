@@ -635,8 +635,7 @@ static void ask_parent_at_the_end(void *state, const mu_reason *reason)
 MU_TEST(supervisor, misuse_a_child_that_calls_its_supervisor_from_terminate_gets_an_error)
 {
     mu_system *system = start_system();
-    static const mu_gen_server asking = {.init = init_with_arg,
-                                         .terminate = ask_parent_at_the_end};
+    static const mu_gen_server asking = {.init = init_with_arg, .terminate = ask_parent_at_the_end};
     static mu_err errs[4];
     static const mu_child_spec table[] = {
         MU_CHILD(.id = "asking", .server = &asking, .server_options = &trapping, .arg = errs)};
