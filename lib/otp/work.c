@@ -110,7 +110,9 @@ static void run(void *arg)
 {
     mu__work *work = arg;
     mu_message value = work->fn(work->arg);
-    if (mu_checkpoint() != MU_OK || !begin_outcome(work)) {
+    /* Whoever has the value may end what is left of the task: that must not look like a failure. */
+    mu_reason normal = mu_reason_normal();
+    if (!mu__begin_exit(&normal) || !begin_outcome(work)) {
         mu_message_clear(&value); /* told to exit: it says nothing more */
         return;
     }
@@ -122,16 +124,12 @@ static void body(void *arg)
 {
     mu__work *work = arg;
     mu_reason reason = mu_reason_normal();
-    if (!mu_pid_is_none(work->starter) && mu_link(work->starter) == MU_ENOPROC) {
-        reason = mu_reason_error(MU_ENOPROC, "the caller is gone");
-        (void)mu_set_exit_reason(&reason);
-        record_end(work, &reason);
-        return;
-    }
-    if (mu__catch_exit(run, work, &reason)) {
+    mu_err err = mu_pid_is_none(work->starter) ? mu_checkpoint() : mu_link(work->starter);
+    if (err != MU_OK)
+        reason = mu_reason_error(err, err == MU_ENOPROC ? "the caller is gone" : NULL);
+    else if (mu__catch_exit(run, work, &reason))
         mu__report_crash("task", &reason);
-        (void)mu_set_exit_reason(&reason);
-    }
+    (void)mu__begin_exit(&reason);
     (void)mu__told_to_exit(&reason);
     record_end(work, &reason);
 }
@@ -186,14 +184,8 @@ mu_err mu__work_start(mu__work *work, const mu__work_how *how)
         return err;
     work->hook.run = on_death;
     atomic_fetch_add(&work->refs, 1); /* the hook's */
-    if (mu__hook_add(work->pid, &work->hook) == MU_OK)
-        return MU_OK;
-    /* It is on its way out, and records that itself; only one that was killed may not. */
-    if (!mu_alive(work->pid)) {
-        mu_reason killed = mu_reason_killed();
-        record_end(work, &killed);
-    }
-    mu__work_unref(work);
+    if (mu__hook_add(work->pid, &work->hook) != MU_OK)
+        on_death(&work->hook, work->pid);
     return MU_OK;
 }
 

@@ -57,6 +57,13 @@ bool mu__catch_exit(void (*fn)(void *arg), void *arg, mu_reason *ret_reason);
  */
 bool mu__told_to_exit(mu_reason *ret_reason);
 
+/*
+ * Fixes the reason of the calling actor's end before it returns from its body, so that no signal
+ * that comes meanwhile gives it another. From now on it is EXITING: it sends nothing more. False:
+ * it has been told to exit, and that reason stays.
+ */
+bool mu__begin_exit(const mu_reason *reason);
+
 /* The actor that spawned the calling one with link = true (its parent), or MU_PID_NONE. */
 mu_pid mu__parent(void);
 
@@ -64,7 +71,8 @@ mu_pid mu__parent(void);
  * Death hooks: run once, when the actor is about to die and before any link, monitor or caller is
  * told, by whoever finishes it (its own thread or a killer's), with no lock held. The hook must not
  * block. After mu__hook_remove returned true it will not run; false: it ran, or is running.
- * MU_ENOPROC if the actor is dead or exiting. Ownership: the node is the caller's.
+ * MU_ENOPROC if the hooks have run: the actor is dead, or as good as. Ownership: the node is the
+ * caller's.
  */
 typedef struct mu__death_hook {
     struct mu__death_hook *next, **link;

@@ -98,6 +98,18 @@ mu_err mu__signal_exit(mu_pid pid, mu_pid from, const mu_reason *reason, bool vi
     return MU_OK;
 }
 
+bool mu__begin_exit(const mu_reason *reason)
+{
+    mu__actor *self = mu__actor_self();
+    if (!self)
+        return false;
+    mu_lock_acquire(&self->lock);
+    bool first = atomic_load(&self->state) == MU__ALIVE;
+    tell_to_exit_locked(self, reason);
+    mu_lock_release(&self->lock);
+    return first;
+}
+
 mu_err mu_exit_signal(mu_pid pid, const mu_reason *reason)
 {
     mu__actor *self = mu__actor_self();
@@ -118,6 +130,8 @@ static void run_hooks(mu__actor *actor, mu_pid pid)
             if (hook->next)
                 hook->next->link = &actor->hooks;
             hook->link = NULL;
+        } else {
+            actor->hooks_ran = true;
         }
         mu_lock_release(&actor->lock);
         if (!hook)
@@ -245,7 +259,7 @@ mu_err mu__hook_add(mu_pid pid, mu__death_hook *hook)
         return MU_ENOPROC;
     mu_err err = MU_ENOPROC;
     mu_lock_acquire(&actor->lock);
-    if (mu__lives_locked(actor, pid) && atomic_load(&actor->state) == MU__ALIVE) {
+    if (mu__lives_locked(actor, pid) && !actor->hooks_ran) {
         hook->next = actor->hooks;
         hook->link = &actor->hooks;
         if (hook->next)

@@ -60,7 +60,7 @@ mu_err mu__slot_take(mu_system *system, mu__actor **ret_actor)
         return MU_ENOMEM;
 
     mu_lock_acquire(&actor->lock);
-    actor->trap_exit = actor->finishing = actor->abandoned = false;
+    actor->trap_exit = actor->finishing = actor->abandoned = actor->hooks_ran = false;
     atomic_store(&actor->told, false);
     actor->bell = -1;
     atomic_store(&actor->finished, false);

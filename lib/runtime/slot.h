@@ -68,6 +68,7 @@ typedef struct mu__actor {
     mu__edge *monitors MU_GUARDED_BY(lock); /* what this actor watches */
     mu__edge *watchers MU_GUARDED_BY(lock); /* who watches this actor */
     mu__death_hook *hooks MU_GUARDED_BY(lock);
+    bool hooks_ran MU_GUARDED_BY(lock);  /* all of them: none can be added any more */
     mu__call *calls MU_GUARDED_BY(lock); /* requests waiting for this actor's answer */
     int bell MU_GUARDED_BY(lock);        /* eventfd to ring on exit, or -1 */
     _Atomic bool told;                   /* dead, and nobody is left who has to hear of it */

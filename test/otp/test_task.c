@@ -422,6 +422,27 @@ MU_TEST(task, TASK_14_a_supervised_task_is_awaited_and_ends_with_its_supervisor)
     as_actor(supervised_tasks);
 }
 
+/* The value is awaited by then, and what is left of the task hears of the supervisor's stop. */
+static void stopped_after_the_value(mu_system *system)
+{
+    for (int round = 0; round < 300; round++) {
+        mu_pid supervisor = task_supervisor(system, 0);
+        mu_task *task;
+        int n = round;
+        mu_message value;
+        mu_check_ok(supervised(system, supervisor, double_it, &n, false, &task));
+        mu_check_ok(mu_task_await(&task, 5000, &value, NULL));
+        mu_check_eq(number(&value), 2 * round);
+        mu_check_ok(mu_gen_server_stop(supervisor, NULL, MU_INFINITY, NULL));
+        mu_check_ok(mu_checkpoint());
+    }
+}
+
+MU_TEST(task, TASK_14_a_task_that_gave_its_value_ends_normally_whatever_it_hears_then)
+{
+    as_actor(stopped_after_the_value);
+}
+
 typedef struct errand {
     mu_pid supervisor;
     gate gate;
