@@ -166,14 +166,14 @@ mu_pid mu_self(void);
 bool mu_alive(mu_pid pid);
 
 /*
- * Ends the calling actor with `reason` as if its function had raised: does not return, runs no
- * clean-up of the frames in between (longjmp), so call it only from frames that own nothing.
- * Behaviours catch it (a gen_server runs terminate). Aborts nothing: in a thread that is no actor
- * it returns, having done nothing.
+ * Ends the calling actor with `reason` (NULL: normal) as if its function had raised: does not
+ * return, runs no clean-up of the frames in between (longjmp), so call it only from frames that own
+ * nothing. Behaviours catch it (a gen_server runs terminate). Aborts nothing: in a thread that is
+ * no actor it returns, having done nothing.
  */
 void mu_exit(const mu_reason *reason);
 
-/* Sets the reason with which the calling actor ends when its body returns. */
+/* Sets the reason (NULL: normal) with which the calling actor ends when its body returns. */
 mu_err mu_set_exit_reason(const mu_reason *reason);
 
 /*

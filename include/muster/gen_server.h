@@ -309,7 +309,8 @@ mu_err mu_gen_server_stop(mu_pid pid, const mu_reason *reason, int64_t timeout_m
  * destroyed). MU_ETIMEOUT: the server is not told and may still act on the request; its late answer
  * is dropped. MU_EDOWN: it ended before it answered, *ret_reason (may be NULL) says why.
  * MU_ENOPROC: nobody there. MU_ESELF: an actor calling itself. MU_EKILLED: the calling actor must
- * exit. MU_ENOMEM. MU_EFULL: only with a mailbox_limit. Blocks.
+ * exit. MU_ENOMEM. MU_EFULL: only with a mailbox_limit. MU_EINVAL: `timeout_ms` is negative.
+ * Blocks.
  */
 mu_err mu_call(mu_pid pid, mu_message request, int64_t timeout_ms, mu_message *ret_reply,
                mu_reason *ret_reason);

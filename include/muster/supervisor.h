@@ -161,8 +161,8 @@ mu_err mu_supervisor_start_link(mu_system *system, const mu_supervisor_options *
  * Adds a child at the end and starts it. MU_EALREADY_STARTED: the id is running, *ret_pid is it.
  * MU_EALREADY_PRESENT: the id is known but not running. MU_EBADSPEC, and MU_EINIT with the child's
  * reason: nothing was added. MU_EIGNORE: it is remembered without a process (a temporary one is
- * not). MU_ENOPROC, MU_EDOWN: the supervisor is gone. `ret_pid` and `ret_reason` may be NULL.
- * Blocks until the child is initialised, as do the next three.
+ * not). MU_ENOPROC, MU_EDOWN: the supervisor is gone. MU_ENOTSUP: it is none. `ret_pid` and
+ * `ret_reason` may be NULL. Blocks until the child is initialised, as do the next three.
  */
 mu_err mu_supervisor_start_child(mu_pid supervisor, const mu_child_spec *spec, mu_pid *ret_pid,
                                  mu_reason *ret_reason);

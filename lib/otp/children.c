@@ -73,9 +73,15 @@ static mu_err ask(mu_pid supervisor, mu__children_request *take_request, int64_t
     mu_message reply;
     mu_err err =
         mu_call(supervisor, mu__children_message(take_request), timeout_ms, &reply, ret_reason);
-    if (err == MU_OK)
-        *ret_answer = reply.data;
-    return err;
+    if (err != MU_OK)
+        return err;
+    if (reply.destroy != destroy) { /* another server took it for one of its own calls */
+        mu_message_clear(&reply);
+        *ret_reason = mu_reason_error(MU_ENOTSUP, "this actor is no supervisor");
+        return MU_ENOTSUP;
+    }
+    *ret_answer = reply.data;
+    return MU_OK;
 }
 
 mu_err mu__children_run(mu_pid supervisor, mu__children_request *take_request, mu_pid *ret_pid,
@@ -125,7 +131,7 @@ mu_err mu__children_start(mu_pid supervisor, const mu_child_spec *spec,
 mu_err mu__children_which(mu_pid supervisor, int64_t timeout_ms, mu_child_info **ret_children,
                           size_t *ret_count)
 {
-    mu_err err = mu__children_check(supervisor, NULL);
+    mu_err err = ret_children && ret_count ? mu__children_check(supervisor, NULL) : MU_EINVAL;
     if (err != MU_OK)
         return err;
     mu__children_request *answer = NULL;
@@ -157,7 +163,7 @@ void mu_children_free(mu_child_info *children)
 
 mu_err mu_supervisor_count_children(mu_pid supervisor, mu_child_counts *ret_counts)
 {
-    mu_err err = mu__children_check(supervisor, NULL);
+    mu_err err = ret_counts ? mu__children_check(supervisor, NULL) : MU_EINVAL;
     if (err != MU_OK)
         return err;
     mu__children_request *answer = NULL;

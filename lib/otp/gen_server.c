@@ -57,6 +57,7 @@ static _Thread_local bool parent_waits;
 
 static void server_main(mu__gen *gen, void *arg);
 static void destroy_launch(void *arg);
+static void end(server *s);
 
 /* ---- starting and stopping ------------------------------------------------------------------- */
 
@@ -328,7 +329,11 @@ static bool begin(server *s)
         s->has_continuation = s->init.has_next;
         s->continuation = s->init.next;
         s->deadline = mu__deadline_in(s->init.timeout_ms);
-        return true;
+        if (s->init.timeout_ms >= 0)
+            return true;
+        end(s); /* there is a state already */
+        return fail(s, MU__GEN_STOP,
+                    mu_reason_error(MU_EBADRETURN, "init returned a negative timeout"));
     case MU_INIT_IGNORE:
         return fail(s, MU__GEN_IGNORE, mu_reason_normal());
     case MU_INIT_STOP:

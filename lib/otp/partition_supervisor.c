@@ -44,6 +44,18 @@ static mu_pid unpack(const mu_partitions *p, uint64_t packed)
     return packed ? (mu_pid){p->system, (uint32_t)(packed >> 32), (uint32_t)packed} : MU_PID_NONE;
 }
 
+/* The argument is the child spec's, for the next start too: a server never destroys it. */
+static mu_err start_server(partition *self, void *own, mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    const mu_child_spec *child = &self->all->options.child;
+    mu_gen_server_options options = MU_GEN_SERVER_OPTIONS_INIT;
+    if (child->server_options)
+        options = *child->server_options;
+    options.destroy_arg = NULL;
+    return mu_gen_server_start_link(self->all->system, child->server, own, &options, ret_pid,
+                                    ret_reason);
+}
+
 /* Starts one copy, as the child spec says, and puts it into the table. */
 static mu_err start_one(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
 {
@@ -55,8 +67,7 @@ static mu_err start_one(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_
     if (child->start)
         err = child->start(extra, own, ret_pid, ret_reason);
     else if (child->server)
-        err = mu_gen_server_start_link(self->all->system, child->server, own, child->server_options,
-                                       ret_pid, ret_reason);
+        err = start_server(self, own, ret_pid, ret_reason);
     else
         err = mu_supervisor_start_link(self->all->system, child->supervisor, ret_pid, ret_reason);
     if (err == MU_OK)
@@ -83,7 +94,7 @@ static bool valid(mu_system *system, const mu_partition_options *o)
 mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
                          mu_partitions **ret_partitions)
 {
-    if (!valid(system, options))
+    if (!valid(system, options) || !ret_partitions)
         return MU_EINVAL;
     size_t n = options->partitions ? options->partitions : processors();
     if (n > SIZE_MAX / 2 / sizeof(mu_child_spec))
@@ -120,14 +131,21 @@ mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
 
 void mu_partitions_free(mu_partitions **take_partitions)
 {
-    if (*take_partitions)
-        free((*take_partitions)->table);
-    free(*take_partitions);
+    mu_partitions *p = take_partitions ? *take_partitions : NULL;
+    if (!p)
+        return;
     *take_partitions = NULL;
+    free(p->table);
+    free(p);
 }
 
 static mu_err start(mu_partitions *p, bool link, mu_pid *ret_pid, mu_reason *ret_reason)
 {
+    if (!p) {
+        if (ret_reason)
+            *ret_reason = mu_reason_error(MU_EINVAL, "partitions is NULL");
+        return MU_EINVAL;
+    }
     mu_supervisor_options options = MU_SUPERVISOR_OPTIONS_INIT;
     options.name = p->name[0] ? p->name : NULL;
     options.strategy = p->options.strategy;
@@ -171,7 +189,7 @@ static uint64_t spread(mu_key key)
 
 mu_pid mu_partition_of(const mu_partitions *partitions, mu_key key)
 {
-    size_t count = atomic_load(&partitions->count);
+    size_t count = mu_partitions_count(partitions);
     if (count == 0)
         return MU_PID_NONE;
     const partition *one = &partitions->partitions[spread(key) % count];
@@ -180,7 +198,7 @@ mu_pid mu_partition_of(const mu_partitions *partitions, mu_key key)
 
 size_t mu_partitions_count(const mu_partitions *partitions)
 {
-    return atomic_load(&partitions->count);
+    return partitions ? atomic_load(&partitions->count) : 0;
 }
 
 /*
@@ -204,9 +222,9 @@ static mu_err step(mu_partitions *p, mu_pid supervisor, size_t count, bool down)
 
 mu_err mu_partitions_resize(mu_partitions *partitions, size_t count, size_t *ret_previous)
 {
-    mu_pid supervisor = unpack(partitions, atomic_load(&partitions->supervisor));
-    if (count > partitions->n)
+    if (!partitions || count > partitions->n)
         return MU_EINVAL;
+    mu_pid supervisor = unpack(partitions, atomic_load(&partitions->supervisor));
     if (!mu_alive(supervisor))
         return MU_ENOPROC;
     size_t before = atomic_load(&partitions->count);

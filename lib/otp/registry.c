@@ -108,8 +108,9 @@ mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
     static const mu_registry_options defaults = MU_REGISTRY_OPTIONS_INIT;
     if (!options)
         options = &defaults;
-    if (!system || options->size != sizeof *options || options->keys < MU_KEYS_UNIQUE ||
-        options->keys > MU_KEYS_DUPLICATE || (options->n_listeners > 0 && !options->listeners))
+    if (!system || !ret_registry || options->size != sizeof *options ||
+        options->keys < MU_KEYS_UNIQUE || options->keys > MU_KEYS_DUPLICATE ||
+        (options->n_listeners > 0 && !options->listeners))
         return MU_EINVAL;
     mu_registry *r = mu__sys(system)->alloc(sizeof *r);
     if (!r)
@@ -148,10 +149,10 @@ static bool detach_locked(mu_registry *r, mu__reg_holder *holder) MU_REQUIRES(&r
 
 void mu_registry_stop(mu_registry **take_registry)
 {
-    mu_registry *r = *take_registry;
-    *take_registry = NULL;
+    mu_registry *r = take_registry ? *take_registry : NULL;
     if (!r)
         return;
+    *take_registry = NULL;
     mu_lock_acquire(&r->lock);
     for (mu__table_entry *e = mu__table_next(&r->holders, NULL); e;
          e = mu__table_next(&r->holders, NULL)) {
@@ -248,6 +249,8 @@ static mu_err add_locked(mu_registry *r, uint64_t hash, mu_key key, mu_pid pid, 
 
 static mu_err acting_self(mu_registry *r, mu_pid *ret_self)
 {
+    if (!r)
+        return MU_EINVAL;
     *ret_self = mu_self();
     if (mu_pid_is_none(*ret_self) || ret_self->system != r->system)
         return MU_ENOTACTOR;
@@ -349,6 +352,8 @@ mu_err mu_registry_update_value(mu_registry *registry, mu_key key,
     mu_pid self;
     own_entry *own = NULL;
     size_t n = 0;
+    if (!registry || !update)
+        return MU_EINVAL;
     if (registry->keys != MU_KEYS_UNIQUE)
         return MU_ENOTSUP;
     mu_err err = acting_self(registry, &self);

@@ -29,6 +29,8 @@ static inline bool find_one(mu_registry *r, const mu__reg_table *table, const mu
 
 mu_err mu_registry_lookup_one(mu_registry *registry, mu_key key, mu_pid *ret_pid, void **ret_value)
 {
+    if (!registry)
+        return MU_EINVAL;
     if (registry->keys != MU_KEYS_UNIQUE)
         return MU_ENOTSUP;
     mu_pid pid;
@@ -46,7 +48,7 @@ mu_pid mu_registry_whereis(mu_registry *registry, mu_key key)
 {
     mu_pid pid;
     void *value;
-    bool unique = registry->keys == MU_KEYS_UNIQUE;
+    bool unique = registry && registry->keys == MU_KEYS_UNIQUE;
     return unique && find_one(registry, &registry->table, &key, &pid, &value) ? pid : MU_PID_NONE;
 }
 
@@ -106,6 +108,8 @@ static mu_registry_entry *list_locked(mu_registry *r, const scope *s, size_t *re
 static mu_err snapshot(mu_registry *r, const mu_key *key, mu_pid holder,
                        mu_registry_entry **ret_entries, size_t *ret_count)
 {
+    if (!r || !ret_entries || !ret_count)
+        return MU_EINVAL;
     scope s = {key, key ? mu__reg_hash(&r->table, key) : 0, holder};
     mu_err err;
     mu_lock_acquire(&r->lock);
@@ -123,7 +127,7 @@ mu_err mu_registry_lookup(mu_registry *registry, mu_key key, mu_registry_entry *
 mu_err mu_registry_entries_of(mu_registry *registry, mu_pid holder, mu_registry_entry **ret_entries,
                               size_t *ret_count)
 {
-    if (!mu_pid_is_none(holder))
+    if (!mu_pid_is_none(holder) || !registry || !ret_entries || !ret_count)
         return snapshot(registry, NULL, holder, ret_entries, ret_count);
     *ret_entries = NULL;
     *ret_count = 0;
@@ -140,7 +144,8 @@ mu_err mu_registry_select(mu_registry *registry, const mu_key *key, mu_registry_
 {
     mu_registry_entry *list;
     size_t n;
-    mu_err err = snapshot(registry, key, MU_PID_NONE, &list, &n);
+    mu_err err = match && ret_entries && ret_count ? snapshot(registry, key, MU_PID_NONE, &list, &n)
+                                                   : MU_EINVAL;
     if (err != MU_OK)
         return err;
     size_t kept = 0;
@@ -158,6 +163,8 @@ mu_err mu_registry_select(mu_registry *registry, const mu_key *key, mu_registry_
 
 size_t mu_registry_count(mu_registry *registry)
 {
+    if (!registry)
+        return 0;
     mu_lock_acquire(&registry->lock);
     size_t n = registry->table.count;
     mu_lock_release(&registry->lock);
@@ -192,7 +199,7 @@ mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
                             void *ctx)
 {
     dispatch_call c = {.fn = fn, .ctx = ctx};
-    mu_err err = mu_registry_lookup(registry, key, &c.entries, &c.n);
+    mu_err err = fn ? mu_registry_lookup(registry, key, &c.entries, &c.n) : MU_EINVAL;
     if (err != MU_OK || c.n == 0)
         return err;
     mu_reason reason;
@@ -207,6 +214,8 @@ mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
 
 mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 {
+    if (!registry)
+        return MU_EINVAL;
     uint64_t hash = mu__reg_hash(&registry->metas, &key);
     mu_lock_acquire(&registry->lock);
     mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, &key);
@@ -221,11 +230,15 @@ mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 mu_err mu_registry_meta(mu_registry *registry, mu_key key, void **ret_value)
 {
     mu_pid nobody;
+    if (!registry || !ret_value)
+        return MU_EINVAL;
     return find_one(registry, &registry->metas, &key, &nobody, ret_value) ? MU_OK : MU_ENOTFOUND;
 }
 
 void mu_registry_delete_meta(mu_registry *registry, mu_key key)
 {
+    if (!registry)
+        return;
     uint64_t hash = mu__reg_hash(&registry->metas, &key);
     mu_lock_acquire(&registry->lock);
     mu__reg_entry *entry = mu__reg_find(&registry->metas, hash, &key);

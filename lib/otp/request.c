@@ -15,11 +15,11 @@ static mu__reply_to unwrap(mu_from from)
     return (mu__reply_to){from.call, from.generation};
 }
 
-static mu_err refuse(mu_message *message, mu_err err, mu_reason *ret_reason)
+static mu_err refuse(mu_message *message, mu_err err, const char *why, mu_reason *ret_reason)
 {
     mu_message_clear(message);
     if (ret_reason)
-        *ret_reason = mu_reason_error(err, NULL);
+        *ret_reason = mu_reason_error(err, "%s", why ? why : "");
     return err;
 }
 
@@ -56,10 +56,12 @@ static mu_err await(mu__call *call, int64_t deadline, mu_message *ret_reply, mu_
 mu_err mu_call(mu_pid pid, mu_message request, int64_t timeout_ms, mu_message *ret_reply,
                mu_reason *ret_reason)
 {
+    if (timeout_ms < 0)
+        return refuse(&request, MU_EINVAL, "timeout_ms is negative", ret_reason);
     if (mu_pid_is_none(pid))
-        return refuse(&request, MU_ENOPROC, ret_reason);
+        return refuse(&request, MU_ENOPROC, NULL, ret_reason);
     if (mu_pid_equal(pid, mu_self()))
-        return refuse(&request, MU_ESELF, ret_reason);
+        return refuse(&request, MU_ESELF, NULL, ret_reason);
     mu__call *call;
     int64_t deadline = mu__deadline_in(timeout_ms);
     mu_err err = open_to(pid, request, &call);
@@ -145,6 +147,8 @@ static mu_err fetch(mu_request *request, int64_t deadline, mu_message *ret_reply
 mu_err mu_request_wait(mu_request *request, int64_t timeout_ms, mu_message *ret_reply,
                        mu_reason *ret_reason)
 {
+    if (timeout_ms < 0)
+        return refuse(&(mu_message){0}, MU_EINVAL, "timeout_ms is negative", ret_reason);
     if (!request->call)
         return answer_of_nobody(request, ret_reason);
     return fetch(request, mu__deadline_in(timeout_ms), ret_reply, ret_reason);

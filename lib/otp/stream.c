@@ -222,6 +222,8 @@ static mu_err await_result(mu_stream *s)
 mu_err mu_stream_next(mu_stream *stream, mu_stream_result *ret_result)
 {
     mu_stream *s = stream;
+    if (!s || !ret_result)
+        return MU_EINVAL;
     if (!mu_pid_equal(s->owner, mu_self()) || !pthread_equal(s->owner_thread, pthread_self()))
         return MU_ENOTOWNER;
     if (s->ended != MU_OK)
@@ -245,10 +247,10 @@ mu_err mu_stream_next(mu_stream *stream, mu_stream_result *ret_result)
 
 void mu_stream_stop(mu_stream **take_stream)
 {
-    mu_stream *s = *take_stream;
-    *take_stream = NULL;
+    mu_stream *s = take_stream ? *take_stream : NULL;
     if (!s)
         return;
+    *take_stream = NULL;
     (void)end(s, MU_ENOTFOUND);
     mu__bell_unref(s->bell);
     free(s);

@@ -337,18 +337,32 @@ static void start_asked(mu__child *child, mu__children_request *r)
     r->pid = r->err == MU_OK ? child->pid : holder;
 }
 
+/* What only this supervisor could see: the spec was checked by rules of another kind, or of none.
+ */
+static const char *fault_of_request(const supervisor *s, const mu_child_spec *spec)
+{
+    if (!spec->id)
+        return "this supervisor is not dynamic, its children need ids";
+    if (spec->significant && s->auto_shutdown == MU_AUTO_SHUTDOWN_NEVER)
+        return "significant, but auto_shutdown is off";
+    return NULL;
+}
+
 static void on_start(supervisor *s, mu__children_request *r)
 {
     mu__child *child = r->child;
+    const char *fault = fault_of_request(s, &child->spec);
+    if (fault) {
+        const char *id = child->spec.id ? child->spec.id : "";
+        r->err = MU_EBADSPEC;
+        r->reason = mu_reason_error(MU_EBADSPEC, "child \"%s\": %s", id, fault);
+        return;
+    }
     size_t place = find_id(s, child->spec.id);
     if (place < s->n) {
         bool running = s->children[place]->state == MU_CHILD_RUNNING;
         answer(r, running ? MU_EALREADY_STARTED : MU_EALREADY_PRESENT);
         r->pid = running ? s->children[place]->pid : MU_PID_NONE;
-    } else if (child->spec.significant && s->auto_shutdown == MU_AUTO_SHUTDOWN_NEVER) {
-        r->err = MU_EBADSPEC;
-        r->reason = mu_reason_error(
-            MU_EBADSPEC, "child \"%s\": significant, but auto_shutdown is off", child->spec.id);
     } else if (!make_room(s)) {
         answer(r, MU_ENOMEM);
     } else {

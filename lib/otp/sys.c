@@ -71,6 +71,8 @@ static mu_err converse(mu_pid pid, mu__debug_request *request, int64_t timeout_m
 /* Sends `request` (NULL: nobody there, or no memory) and waits. The client keeps its reference. */
 static mu_err ask(mu_pid pid, mu__debug_request *request, int64_t timeout_ms)
 {
+    if (timeout_ms < 0)
+        return MU_EINVAL;
     if (!request)
         return mu_pid_is_none(pid) ? MU_ENOPROC : MU_ENOMEM;
     if (mu_pid_equal(pid, mu_self()) || mu__parent_waits(pid))
@@ -134,6 +136,8 @@ mu_err mu_sys_resume(mu_pid pid, int64_t timeout_ms)
 
 mu_err mu_sys_get_status(mu_pid pid, int64_t timeout_ms, mu_sys_status *ret_status)
 {
+    if (!ret_status)
+        return MU_EINVAL;
     mu__debug_request *request = request_new(pid, MU__DEBUG_STATUS);
     mu_err err = ask(pid, request, timeout_ms);
     if (err == MU_OK)
@@ -150,6 +154,8 @@ mu_err mu_sys_statistics_on(mu_pid pid, bool on, int64_t timeout_ms)
 
 mu_err mu_sys_get_statistics(mu_pid pid, int64_t timeout_ms, mu_sys_statistics *ret_statistics)
 {
+    if (!ret_statistics)
+        return MU_EINVAL;
     mu__debug_request *request = request_new(pid, MU__DEBUG_GET_STATISTICS);
     mu_err err = ask(pid, request, timeout_ms);
     if (err == MU_OK)
@@ -171,6 +177,8 @@ mu_err mu_sys_log(mu_pid pid, size_t lines, int64_t timeout_ms)
 
 mu_err mu_sys_get_log(mu_pid pid, int64_t timeout_ms, char **ret_text)
 {
+    if (!ret_text)
+        return MU_EINVAL;
     mu__debug_request *request = request_new(pid, MU__DEBUG_GET_LOG);
     mu_err err = ask(pid, request, timeout_ms);
     if (err == MU_OK) {
@@ -218,19 +226,29 @@ mu_err mu_sys_no_debug(mu_pid pid, int64_t timeout_ms)
     return ask_op(pid, MU__DEBUG_NONE, false, 0, timeout_ms);
 }
 
+static mu_err check_stop(mu_pid pid, int64_t timeout_ms)
+{
+    if (timeout_ms < 0)
+        return MU_EINVAL;
+    if (mu_pid_is_none(pid))
+        return MU_ENOPROC;
+    return mu_pid_equal(pid, mu_self()) || mu__parent_waits(pid) ? MU_ESELF : MU_OK;
+}
+
 mu_err mu__debug_stop(mu_pid pid, const mu_reason *reason, int64_t timeout_ms,
                       mu_reason *ret_reason)
 {
-    *ret_reason = *reason;
-    if (mu_pid_equal(pid, mu_self()) || mu__parent_waits(pid)) {
-        *ret_reason = mu_reason_error(MU_ESELF, NULL);
-        return MU_ESELF;
-    }
-    mu__debug_request *request = request_new(pid, MU__DEBUG_TERMINATE);
-    if (!request)
-        return mu_pid_is_none(pid) ? MU_ENOPROC : MU_ENOMEM;
+    mu__debug_request *request = NULL;
+    mu_err err = check_stop(pid, timeout_ms);
+    if (err == MU_OK && !(request = request_new(pid, MU__DEBUG_TERMINATE)))
+        err = MU_ENOMEM;
+    *ret_reason = mu_reason_error(err, timeout_ms < 0 ? "timeout_ms is negative" : NULL);
+    if (err != MU_OK)
+        return err;
     request->reason = *reason;
-    mu_err err = converse(pid, request, timeout_ms, ret_reason);
+    err = converse(pid, request, timeout_ms, ret_reason);
+    if (err != MU_EDOWN)
+        *ret_reason = mu_reason_error(err, NULL);
     mu__debug_request_unref(request);
     return err;
 }

@@ -50,11 +50,9 @@ static bool is_mine(const mu_task *task)
            pthread_equal(task->owner_thread, pthread_self());
 }
 
-static const char *fault_of(mu_system *system, mu_task_fn fn, const mu_task_options *options)
+static bool is_valid(mu_system *system, mu_task_fn fn, const mu_task_options *options)
 {
-    if (!system || !fn)
-        return "system or function is NULL";
-    return options->size != sizeof *options ? "size" : NULL;
+    return system && fn && options->size == sizeof *options;
 }
 
 mu_err mu_task_async(mu_system *system, mu_task_fn fn, void *arg, const mu_task_options *options,
@@ -63,7 +61,7 @@ mu_err mu_task_async(mu_system *system, mu_task_fn fn, void *arg, const mu_task_
     static const mu_task_options defaults = MU_TASK_OPTIONS_INIT;
     if (!options)
         options = &defaults;
-    bool valid = !fault_of(system, fn, options);
+    bool valid = is_valid(system, fn, options) && ret_task;
     mu_task *task = valid ? task_new(system) : NULL;
     if (!task) {
         if (options->destroy_arg)
@@ -89,10 +87,11 @@ mu_err mu_task_async(mu_system *system, mu_task_fn fn, void *arg, const mu_task_
 
 mu_err mu_task_completed(mu_system *system, mu_message value, mu_task **ret_task)
 {
-    mu_task *task = system ? task_new(system) : NULL;
+    bool valid = system && ret_task;
+    mu_task *task = valid ? task_new(system) : NULL;
     if (!task) {
         mu_message_clear(&value);
-        return system ? MU_ENOMEM : MU_EINVAL;
+        return valid ? MU_ENOMEM : MU_EINVAL;
     }
     task->value = value;
     *ret_task = task;
@@ -101,7 +100,7 @@ mu_err mu_task_completed(mu_system *system, mu_message value, mu_task **ret_task
 
 mu_pid mu_task_pid(const mu_task *task)
 {
-    return task->work ? task->work->pid : MU_PID_NONE;
+    return task && task->work ? task->work->pid : MU_PID_NONE;
 }
 
 /* ---- the outcome ----------------------------------------------------------------------------- */
@@ -151,7 +150,7 @@ static mu_err take_outcome(mu_task **take_task, mu_message *ret_value, mu_reason
 mu_err mu_task_yield(mu_task **take_task, int64_t timeout_ms, mu_message *ret_value,
                      mu_reason *ret_reason)
 {
-    if (!*take_task)
+    if (!take_task || !*take_task || timeout_ms < 0)
         return fail(MU_EINVAL, ret_reason);
     if (!is_mine(*take_task))
         return fail(MU_ENOTOWNER, ret_reason);
@@ -192,6 +191,8 @@ static bool bring_down(mu_task *task, int64_t timeout_ms)
 mu_err mu_task_shutdown(mu_task **take_task, int64_t timeout_ms, mu_message *ret_value,
                         mu_reason *ret_reason)
 {
+    if (!take_task || timeout_ms < MU_BRUTAL_KILL)
+        return fail(MU_EINVAL, ret_reason);
     mu_task *task = *take_task;
     if (!task) {
         (void)fail(MU_ENOPROC, ret_reason);
@@ -217,7 +218,7 @@ mu_err mu_task_shutdown(mu_task **take_task, int64_t timeout_ms, mu_message *ret
 
 mu_err mu_task_ignore(mu_task **take_task, mu_message *ret_value, mu_reason *ret_reason)
 {
-    mu_task *task = *take_task;
+    mu_task *task = take_task ? *take_task : NULL;
     if (!task)
         return fail(MU_EINVAL, ret_reason);
     if (!is_mine(task))
@@ -292,8 +293,11 @@ static mu_err bad_child(const mu_child_spec *spec, mu_err err, const char *why,
 mu_err mu_task_start_child(mu_pid supervisor, mu_task_fn fn, const mu_child_spec *spec,
                            mu_pid *ret_pid, mu_reason *ret_reason)
 {
-    if (!fn || !spec || spec->size != sizeof *spec || spec->start || spec->server ||
-        spec->supervisor)
+    if (!fn)
+        return bad_child(spec, MU_EBADSPEC, "the function is NULL", ret_reason);
+    if (!spec || spec->size != sizeof *spec)
+        return bad_child(spec, MU_EBADSPEC, "size is not sizeof(mu_child_spec)", ret_reason);
+    if (spec->start || spec->server || spec->supervisor)
         return bad_child(spec, MU_EBADSPEC, "a task's spec says only how it is supervised",
                          ret_reason);
     if (mu_pid_is_none(supervisor))

@@ -118,6 +118,8 @@ static mu_err seal(reader *r, const mu_sys *sys, mu_tree_node **ret_nodes, size_
 
 mu_err mu_tree_read(mu_pid root, int64_t timeout_ms, mu_tree_node **ret_nodes, size_t *ret_count)
 {
+    if (timeout_ms < 0 || !ret_nodes || !ret_count)
+        return MU_EINVAL;
     if (mu_pid_is_none(root) || !mu_alive(root))
         return MU_ENOPROC;
     const mu_sys *sys = mu__sys(root.system);

@@ -113,6 +113,8 @@ bool mu__begin_exit(const mu_reason *reason)
 mu_err mu_exit_signal(mu_pid pid, const mu_reason *reason)
 {
     mu__actor *self = mu__actor_self();
+    if (!reason)
+        return MU_EINVAL;
     if (self && mu__actor_told(self))
         return MU_EKILLED;
     return mu__signal_exit(pid, self ? mu__pid_of(self) : MU_PID_NONE, reason, false);

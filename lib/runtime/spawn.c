@@ -31,6 +31,8 @@ mu_pid mu__parent(void)
 /* Kill is an order, not a reason: to have died of it is `killed`, which peers can trap. */
 static mu_reason as_reason(const mu_reason *reason)
 {
+    if (!reason)
+        return mu_reason_normal();
     return reason->cls == MU_REASON_KILL ? mu_reason_killed() : *reason;
 }
 

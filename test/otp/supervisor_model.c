@@ -236,11 +236,11 @@ static mu_err result_of(outcome got)
 
 static mu_err on_start(model_world *world, model_supervisor *s, const model_spec *spec)
 {
+    if (spec->significant && s->tree->auto_shutdown == MU_AUTO_SHUTDOWN_NEVER)
+        return MU_EBADSPEC; /* before the id is looked at, as in OTP */
     const model_child *known = model_find(s, spec->id);
     if (known)
         return known->state == MU_CHILD_RUNNING ? MU_EALREADY_STARTED : MU_EALREADY_PRESENT;
-    if (spec->significant && s->tree->auto_shutdown == MU_AUTO_SHUTDOWN_NEVER)
-        return MU_EBADSPEC;
     model_child *child = &s->children[s->n++];
     *child = (model_child){.spec = *spec};
     outcome got = start_child(world, s, child);

@@ -507,6 +507,36 @@ MU_TEST(actor, the_dead_leave_no_links_to_the_next_tenant_of_their_slot)
     as_actor(body_killed_links);
 }
 
+static void end_as_told(void *arg)
+{
+    const mu_reason *reason = arg;
+    if (reason && reason->code == 8)
+        mu_check_ok(mu_set_exit_reason(reason)); /* and returns */
+    else if (reason)
+        mu_exit(reason->cls == MU_REASON_NORMAL ? NULL : reason);
+}
+static void body_reasons(mu_system *system)
+{
+    mu_reason reasons[] = {mu_reason_normal(), mu_reason_shutdown_detail("upgrade"),
+                           mu_reason_error(MU_ENOMEM, "no room"), mu_reason_exit(7, "raised"),
+                           mu_reason_exit(8, "returned")};
+    mu_check_ok(mu_trap_exit(true, NULL));
+    mu_spawn_options o = MU_SPAWN_OPTIONS_INIT;
+    o.link = true;
+    mu_pid pid;
+    mu_check_ok(mu_spawn(system, &o, end_as_told, NULL, &pid));
+    mu_check_eq(expect_exit(pid).cls, MU_REASON_NORMAL);
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        mu_check_ok(mu_spawn(system, &o, end_as_told, &reasons[i], &pid));
+        mu_reason got = expect_exit(pid);
+        mu_check(mu_reason_equal(&got, &reasons[i]));
+    }
+}
+MU_TEST(actor, LINK_15_a_return_is_normal_and_an_exit_gives_its_reason_as_it_is)
+{
+    as_actor(body_reasons);
+}
+
 static void end_with_kill(void *arg)
 {
     (void)arg;

@@ -1,0 +1,211 @@
+/*
+ * Calls that cannot mean anything: each gets an error, and where there is a reason its text says
+ * what is wrong. What one behaviour alone can get wrong is tested with it.
+ */
+#include <muster/dynamic_supervisor.h>
+#include <muster/partition_supervisor.h>
+#include <muster/registry.h>
+#include <muster/task.h>
+#include <muster/tree.h>
+
+#include "otp/otp_test.h"
+
+static mu_init number_init(void *arg)
+{
+    return mu_init_ok(arg);
+}
+static mu_next number_call(void *state, mu_message *request, mu_from from)
+{
+    (void)state;
+    (void)request;
+    (void)from;
+    int n = 7;
+    return mu_reply(mu_message_copy(0, &n, sizeof n));
+}
+static const mu_gen_server number_server = {.init = number_init, .handle_call = number_call};
+
+static mu_message nothing(void *arg)
+{
+    (void)arg;
+    return mu_message_tag(0);
+}
+
+static void count_destroyed(void *arg)
+{
+    atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+/* ---- requests to the wrong kind of actor ---- */
+
+MU_TEST(misuse, a_server_that_is_no_supervisor_is_not_taken_for_one)
+{
+    mu_system *system = start_system();
+    _Atomic int destroyed = 0;
+    mu_pid server, child;
+    mu_reason reason;
+    mu_child_counts counts;
+    mu_child_info *list = NULL;
+    size_t n;
+    mu_child_spec spec = MU_CHILD(.id = "a", .server = &number_server, .arg = (void *)&destroyed,
+                                  .destroy_arg = count_destroyed);
+    mu_check_ok(mu_gen_server_start(system, &number_server, NULL, NULL, &server, NULL));
+    mu_check_eq(mu_supervisor_start_child(server, &spec, &child, &reason), MU_ENOTSUP);
+    mu_check_contains(reason.text, "no supervisor");
+    mu_check_eq(mu_dynamic_supervisor_start_child(server, &spec, &child, &reason), MU_ENOTSUP);
+    mu_wait_until(atomic_load(&destroyed) == 2, 5000);
+    mu_check_eq(mu_supervisor_terminate_child(server, "a"), MU_ENOTSUP);
+    mu_check_eq(mu_dynamic_supervisor_terminate_child(server, server), MU_ENOTSUP);
+    mu_check_eq(mu_supervisor_count_children(server, &counts), MU_ENOTSUP);
+    mu_check_eq(mu_supervisor_which_children(server, &list, &n), MU_ENOTSUP);
+    mu_task_options options = MU_TASK_OPTIONS_INIT;
+    options.supervisor = server;
+    mu_task *task = NULL;
+    mu_check_eq(mu_task_async(system, nothing, NULL, &options, &task), MU_ENOTSUP);
+    mu_check(!task);
+    mu_check(mu_alive(server));
+    stop_system(system);
+}
+
+MU_TEST(misuse, a_dynamic_child_is_refused_by_a_supervisor_with_ids)
+{
+    mu_system *system = start_system();
+    static const mu_child_spec table[] = {MU_CHILD(.id = "a", .server = &number_server)};
+    static const mu_supervisor_options tree = MU_SUPERVISOR(MU_CHILDREN(table));
+    mu_pid supervisor, child;
+    mu_reason reason;
+    mu_check_ok(mu_supervisor_start(system, &tree, &supervisor, NULL));
+    mu_child_spec spec = MU_CHILD(.server = &number_server);
+    mu_check_eq(mu_dynamic_supervisor_start_child(supervisor, &spec, &child, &reason), MU_EBADSPEC);
+    mu_check_contains(reason.text, "not dynamic");
+    mu_child_spec task_spec = MU_TASK_CHILD_INIT;
+    mu_check_eq(mu_task_start_child(supervisor, nothing, &task_spec, NULL, &reason), MU_EBADSPEC);
+    mu_check_contains(reason.text, "not dynamic");
+    mu_check_eq(mu_task_start_child(supervisor, NULL, &task_spec, NULL, &reason), MU_EBADSPEC);
+    mu_check_contains(reason.text, "function is NULL");
+    mu_child_counts counts;
+    mu_check_ok(mu_supervisor_count_children(supervisor, &counts));
+    mu_check_eq(counts.specs, 1u);
+    stop_system(system);
+}
+
+/* ---- times ---- */
+
+static mu_init late_init(void *arg)
+{
+    return mu_init_ok_timeout(arg, -1);
+}
+static const mu_gen_server late_server = {.init = late_init, .free_state = count_destroyed};
+
+MU_TEST(misuse, a_negative_timeout_is_an_error_and_not_the_past)
+{
+    mu_system *system = start_system();
+    _Atomic int freed = 0;
+    mu_pid pid;
+    mu_reason reason;
+    mu_message reply;
+    mu_request request;
+    mu_check_ok(mu_gen_server_start(system, &number_server, NULL, NULL, &pid, NULL));
+    mu_check_eq(mu_call(pid, mu_message_tag(1), -1, &reply, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "timeout_ms is negative");
+    mu_check_ok(mu_send_request(pid, mu_message_tag(1), &request));
+    mu_check_eq(mu_request_wait(&request, -1, &reply, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "timeout_ms is negative");
+    mu_check_ok(mu_request_receive(&request, 5000, NULL, NULL)); /* it is still a request */
+    mu_check_eq(mu_gen_server_stop(pid, NULL, -1, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "timeout_ms is negative");
+    mu_check_eq(mu_sys_suspend(pid, -1), MU_EINVAL);
+    mu_tree_node *nodes;
+    size_t n;
+    mu_check_eq(mu_tree_read(pid, -1, &nodes, &n), MU_EINVAL);
+    mu_task *task;
+    mu_check_ok(mu_task_async(system, nothing, NULL, NULL, &task));
+    mu_check_eq(mu_task_await(&task, -1, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_task_shutdown(&task, -2, NULL, NULL), MU_EINVAL);
+    mu_check_ok(mu_task_await(&task, 5000, NULL, NULL));
+    mu_check_eq(mu_gen_server_start(system, &late_server, (void *)&freed, NULL, NULL, &reason),
+                MU_EINIT);
+    mu_check_contains(reason.text, "negative timeout");
+    mu_check_eq(reason.code, MU_EBADRETURN);
+    mu_check_eq(atomic_load(&freed), 1);
+    mu_check_eq(mu_gen_server_stop(MU_PID_NONE, NULL, 0, &reason), MU_ENOPROC);
+    mu_check_eq(reason.code, MU_ENOPROC);
+    stop_system(system);
+}
+
+/* ---- NULL where something has to be ---- */
+
+static bool any(void *ctx, mu_key key, mu_pid pid, void *value)
+{
+    (void)ctx;
+    (void)key;
+    (void)pid;
+    (void)value;
+    return true;
+}
+
+static void registries_of_none(mu_system *system)
+{
+    mu_key key = mu_key_integer(1);
+    mu_registry_entry *entries;
+    mu_registry *registry = NULL;
+    size_t n;
+    void *value;
+    mu_check_eq(mu_registry_start(system, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_registry_register(NULL, key, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_registry_unregister(NULL, key), MU_EINVAL);
+    mu_check_eq(mu_registry_lookup(NULL, key, &entries, &n), MU_EINVAL);
+    mu_check_eq(mu_registry_lookup_one(NULL, key, NULL, NULL), MU_EINVAL);
+    mu_check(mu_pid_is_none(mu_registry_whereis(NULL, key)));
+    mu_check_eq(mu_registry_entries_of(NULL, mu_self(), &entries, &n), MU_EINVAL);
+    mu_check_eq(mu_registry_select(NULL, NULL, any, NULL, &entries, &n), MU_EINVAL);
+    mu_check_eq(mu_registry_count_match(NULL, NULL, any, NULL, &n), MU_EINVAL);
+    mu_check_eq(mu_registry_count(NULL), 0u);
+    mu_check_eq(mu_registry_meta(NULL, key, &value), MU_EINVAL);
+    mu_check_eq(mu_registry_put_meta(NULL, key, NULL), MU_EINVAL);
+    mu_registry_delete_meta(NULL, key);
+    mu_registry_stop(NULL);
+
+    mu_check_ok(mu_registry_start(system, NULL, &registry));
+    mu_check_ok(mu_registry_register(registry, key, NULL, NULL));
+    mu_check_eq(mu_registry_dispatch(registry, key, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_registry_select(registry, &key, NULL, NULL, &entries, &n), MU_EINVAL);
+    mu_check_eq(mu_registry_update_value(registry, key, NULL, NULL, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_registry_count(registry), 1u);
+    mu_registry_stop(&registry);
+}
+
+MU_TEST(misuse, REG_11_an_unknown_registry_is_an_error_of_use)
+{
+    as_actor(registries_of_none);
+}
+
+static void nothings(mu_system *system)
+{
+    mu_stream_result result;
+    mu_sys_status status = {0};
+    mu_reason reason;
+    mu_check_eq(mu_exit_signal(mu_self(), NULL), MU_EINVAL);
+    mu_check_ok(mu_checkpoint());
+    mu_check_eq(mu_task_async(system, nothing, NULL, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_task_completed(system, mu_message_tag(1), NULL), MU_EINVAL);
+    mu_check_eq(mu_task_await(NULL, 0, NULL, &reason), MU_EINVAL);
+    mu_check_eq(reason.code, MU_EINVAL);
+    mu_check_eq(mu_task_shutdown(NULL, 0, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_task_ignore(NULL, NULL, NULL), MU_EINVAL);
+    mu_check(mu_pid_is_none(mu_task_pid(NULL)));
+    mu_check_eq(mu_stream_next(NULL, &result), MU_EINVAL);
+    mu_stream_stop(NULL);
+    mu_check_eq(mu_sys_get_status(mu_self(), 0, NULL), MU_EINVAL);
+    mu_check_eq(mu_sys_get_status(mu_self(), 0, &status), MU_ESELF);
+    mu_check_eq(mu_partitions_start(NULL, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "NULL");
+    mu_check_eq(mu_partitions_count(NULL), 0u);
+    mu_check(mu_pid_is_none(mu_partition_of(NULL, mu_key_integer(1))));
+    mu_check_eq(mu_partitions_resize(NULL, 1, NULL), MU_EINVAL);
+    mu_partitions_free(NULL);
+}
+
+MU_TEST(misuse, what_has_to_be_there_and_is_not_is_an_error)
+{
+    as_actor(nothings);
+}
