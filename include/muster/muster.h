@@ -8,6 +8,7 @@
 
 #include <muster/actor.h>
 #include <muster/builder.h>
+#include <muster/config.h>
 #include <muster/decls.h>
 #include <muster/dynamic_supervisor.h>
 #include <muster/error.h>

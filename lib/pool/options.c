@@ -121,7 +121,7 @@ static const mu__option table[] = {
     {TEXT(executable)},
     {LIST(args)},
 
-    {LIST(env), .check = check_env},
+    {LIST(env), .secret = true, .check = check_env},
     {LIST(env_allow), .check = check_env_allow},
     {TEXT(cwd), .text = "(this process's)", .check = check_cwd},
     {LIMITS(rlimits), .check = check_rlimits},

@@ -51,6 +51,7 @@ typedef struct mu__option {
     int64_t word_value;        /* not 0 */
     const char *const *choice; /* the words of a choice, NULL-terminated */
     const char *text;          /* the default of a text, in words if it is found out later */
+    bool secret;               /* NAME=value: the values are never printed */
     /* What else it asks of a value, with the message; NULL: nothing. */
     mu_err (*check)(const mu_pool_options *options, mu_error *error);
 } mu__option;
