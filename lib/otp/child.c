@@ -276,7 +276,9 @@ struct mu__call *mu__child_stop_begin(mu__child *child)
     mu__reply_to to;
     if (mu__call_open(child->system, &call, &to) == MU_OK)
         mu__call_attach(call, child->pid);
-    (void)mu_exit_signal(child->pid, &reason);
+    /* Without memory for a notice the link gives its own: no child may sleep through its stop. */
+    if (mu_exit_signal(child->pid, &reason) == MU_ENOMEM)
+        (void)mu__signal_exit(child->pid, mu_self(), &reason, true);
     return call;
 }
 

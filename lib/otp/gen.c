@@ -205,6 +205,8 @@ mu_err mu__gen_start(mu_system *system, const mu__gen_options *options, mu_pid *
     if (!gen) {
         if (options->destroy_arg)
             options->destroy_arg(options->arg);
+        if (ret_reason)
+            *ret_reason = mu_reason_error(MU_ENOMEM, NULL);
         return MU_ENOMEM;
     }
     atomic_init(&gen->refs, 1); /* the starter's */

@@ -184,9 +184,11 @@ static mu_init supervisor_init(void *arg)
         } else if (err != MU_EIGNORE) {
             char text[MU_REASON_TEXT_SIZE];
             stop_all(s);
-            return mu_init_stop(mu_reason_shutdown_detail(
-                "failed to start child \"%s\": %s", s->children[i]->spec.id,
-                mu_reason_format(&reason, text, sizeof text)));
+            mu_reason why = mu_reason_shutdown_detail("failed to start child \"%s\": %s",
+                                                      s->children[i]->spec.id,
+                                                      mu_reason_format(&reason, text, sizeof text));
+            why.code = reason.code; /* whoever started the tree can tell one failure from another */
+            return mu_init_stop(why);
         }
     }
     return mu_init_ok(s);

@@ -32,6 +32,7 @@ struct mu__job {
     void *ctx;
     mu_pid pid;
     uint64_t tag;
+    mu__node *news; /* with a mu_job_done, for `pid`; NULL: there is a callback, or it is told */
 };
 
 /* What a callback of the user's runs for; it may call mu_pool_stop, which would wait for itself. */
@@ -47,6 +48,7 @@ const mu_pool *mu__pool_telling(void)
 static void job_free(mu__job *job)
 {
     mu_value_clear(&job->args);
+    mu__node_free(job->news);
     free(job->strings);
     free(job);
 }
@@ -61,15 +63,28 @@ static void done_free(void *data)
 
 static void tell_by_message(mu__job *job, mu_err err, mu__reply *reply)
 {
-    mu_job_done *done = mu__sys(job->pool->system)->alloc(sizeof *done);
-    if (!done)
-        return; /* the one loss there can be: nobody can be told anything without memory */
+    mu_job_done *done = job->news->message.data;
     *done = (mu_job_done){
         job->id, err, reply->result, reply->error, job->result.queued_ns, job->result.executed_ns};
     reply->result = (mu_value)MU_VALUE_INIT;
     reply->error = (mu_error)MU_ERROR_INIT;
+    mu__tell_node(job->pid, job->news);
+    job->news = NULL;
+}
+
+/* Made when the job is submitted: an outcome must not be lost because there is no memory then. */
+static mu_err make_news(mu__job *job)
+{
+    mu_job_done *done = mu__sys(job->pool->system)->alloc(sizeof *done);
+    if (!done)
+        return MU_ENOMEM;
+    *done = (mu_job_done){.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
     mu_message message = mu_message_take(job->tag, done, sizeof *done, done_free);
-    (void)mu__tell(job->pid, message);
+    job->news =
+        mu__node_new(MU__KIND_MESSAGE, job->pid.generation, message, (mu__reply_to){NULL, 0});
+    if (!job->news)
+        mu_message_clear(&message);
+    return job->news ? MU_OK : MU_ENOMEM;
 }
 
 typedef struct telling {
@@ -363,7 +378,9 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
         job->ctx = how->ctx;
         job->pid = how->pid;
         job->tag = how->tag;
-        err = start_job(pool, job, ret_job);
+        err = job->callback ? MU_OK : make_news(job);
+        if (err == MU_OK)
+            err = start_job(pool, job, ret_job);
         if (err != MU_OK)
             job_free(job);
     }

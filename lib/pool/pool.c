@@ -230,7 +230,7 @@ static mu_err common_error_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
     for (int i = 0; i < pool->options.size; i++)
         if (pool->slots[i].start == MU__START_READY || pool->slots[i].info.error != first)
             return MU_ESTART;
-    return first > MU_ESYS ? first : MU_ESTART;
+    return mu__of_the_system(first) ? first : MU_ESTART;
 }
 
 /* Names every worker that is not ready, with its reason. */
@@ -338,6 +338,8 @@ static mu_err bring_up(mu_pool *pool, mu_error *error)
     mu_err err = mu__run_apart(pool->system, start_tree, &tree);
     if (err == MU_OK)
         err = tree.err;
+    if (err == MU_EINIT && mu__of_the_system(tree.reason.code))
+        err = (mu_err)tree.reason.code;
     if (err == MU_EALREADY_STARTED || err == MU_EALREADY_PRESENT)
         return mu_error_set(error, MU_EALREADY_STARTED, "a pool named '%s' runs already",
                             pool->name);

@@ -230,6 +230,11 @@ bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char
 void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last);
 /* Why a generation ended whose actor had no chance to say it. */
 #define MU__ACTOR_KILLED "its actor was killed"
+/* The system had too little of something: told as it is, and not as a fault of the worker. */
+static inline bool mu__of_the_system(int code)
+{
+    return code == MU_ENOMEM || code > MU_ESYS;
+}
 /* The first start of the slot has failed for good. */
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
 /* Refuses everybody who waits. */

@@ -495,8 +495,9 @@ void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason)
     mu_lock_acquire(&pool->lock);
     if (slot->start < MU__START_READY) {
         slot->start = MU__START_FAILED;
-        if (slot->info.error == MU_OK) { /* it died before it could say why */
-            slot->info.error = MU_ESTART;
+        /* It died before it could say why, or all it knows is that it was told to end. */
+        if (slot->info.error == MU_OK || slot->info.error == MU_ESHUTDOWN) {
+            slot->info.error = mu__of_the_system(reason->code) ? (mu_err)reason->code : MU_ESTART;
             (void)mu_reason_format(reason, slot->info.reason, sizeof slot->info.reason);
         }
         mu__pool_changed_locked(pool);

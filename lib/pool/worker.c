@@ -122,12 +122,13 @@ static void on_died(void *ctx, const mu__port_end *end)
 
 /* ---- watching the answers while the actor owns the exchange ------------------------------- */
 
-/* In the I/O thread. */
+/* In the I/O thread. A wake for which there is no memory must not be lost: it is tried again. */
 static void on_readable(mu__io_source *source, uint32_t events)
 {
     (void)events;
     worker *w = (worker *)((char *)source - offsetof(worker, watch));
-    (void)mu_send(w->self, mu_message_tag(MU__POOL_READABLE));
+    if (mu_send(w->self, mu_message_tag(MU__POOL_READABLE)) == MU_ENOMEM)
+        (void)mu__io_modify(w->pool->system, source, EPOLLIN | EPOLLONESHOT);
 }
 
 static mu_err watch_answers(worker *w)

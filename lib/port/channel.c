@@ -116,8 +116,10 @@ void mu__channel_close_requests(mu__channel *channel)
 static void ring(mu__channel *channel)
 {
     uint64_t one = 1;
-    ssize_t n = channel->sys->write(channel->bell, &one, sizeof one);
-    (void)n; /* full means that it rings already */
+    ssize_t n;
+    do
+        n = channel->sys->write(channel->bell, &one, sizeof one);
+    while (n < 0 && errno == EINTR); /* full means that it rings already */
 }
 
 void mu__channel_bury(mu__channel *channel, const mu__port_end *end)

@@ -79,8 +79,8 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     int64_t deadline = mu_deadline(mu_clock_now(clock), timeout_ms);
     mu_err err = make_fds(sys, pair, &host, &null);
+    link.socket = pair[0];
     if (err == MU_OK) {
-        link.socket = pair[0];
         err = start(sys, path, run_id, pair[1], host, null, &link, ret_error);
     } else {
         (void)mu_error_set(ret_error, err, "the warden's socket: %s", mu_strerror(err));
@@ -95,7 +95,7 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
     }
     if (err == MU_OK)
         *ret_link = link;
-    else if (pair[0] >= 0)
+    else
         mu__warden_link_close(&link);
     (void)pthread_setcancelstate(cancel, NULL);
     return err;
@@ -217,7 +217,7 @@ static mu_err judge_welcome(const uint8_t *data, ssize_t size, const char *path,
     mu__wp_header header;
     mu__wp_hello welcome;
     const uint8_t *body = data + MU__WP_HEADER_SIZE;
-    if (size <= 0)
+    if (size == 0)
         return mu_error_set(ret_error, MU_EWARDEN, "%s ended before it answered", path);
     if (mu__wp_decode_header(data, (size_t)size, &header) != MU_OK || header.op != MU__WP_WELCOME ||
         mu__wp_decode_hello(body, header.body_size, &welcome) != MU_OK)
@@ -233,6 +233,14 @@ static mu_err judge_welcome(const uint8_t *data, ssize_t size, const char *path,
     return MU_OK;
 }
 
+/* A handshake that a system call ended: by the warden's end, or for want of something here. */
+static mu_err broken_off(int error, const char *path, mu_error *ret_error)
+{
+    if (error == EPIPE || error == ECONNRESET)
+        return mu_error_set(ret_error, MU_EWARDEN, "%s ended before it answered", path);
+    return mu_error_set(ret_error, MU_ERRNO(error), "talking to %s: %s", path, strerror(error));
+}
+
 static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *path,
                           const char *run_id, int64_t deadline, const mu__warden_link *link,
                           mu_error *ret_error)
@@ -241,8 +249,12 @@ static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *
     const mu__wp_hello hello = {MU__WP_VERSION, (uint32_t)getpid(), 0, run_id};
     struct iovec part = {data, mu__wp_encode_hello(MU__WP_HELLO, &hello, data, sizeof data)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (sys->sendmsg(link->socket, &message, MSG_NOSIGNAL) < 0)
-        return judge_welcome(data, -1, path, ret_error);
+    ssize_t size;
+    do
+        size = sys->sendmsg(link->socket, &message, MSG_NOSIGNAL);
+    while (size < 0 && errno == EINTR);
+    if (size < 0)
+        return broken_off(errno, path, ret_error);
     struct pollfd answer = {.fd = link->socket, .events = POLLIN};
     int n;
     do {
@@ -251,9 +263,14 @@ static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *
     } while (n < 0 && errno == EINTR);
     if (n == 0)
         return mu_error_set(ret_error, MU_EWARDEN, "%s does not answer", path);
+    if (n < 0)
+        return broken_off(errno, path, ret_error);
     part = (struct iovec){data, sizeof data};
-    ssize_t size = n < 0 ? -1 : sys->recvmsg(link->socket, &message, MSG_DONTWAIT);
-    return judge_welcome(data, size, path, ret_error);
+    do
+        size = sys->recvmsg(link->socket, &message, MSG_DONTWAIT);
+    while (size < 0 && errno == EINTR);
+    return size < 0 ? broken_off(errno, path, ret_error)
+                    : judge_welcome(data, size, path, ret_error);
 }
 
 static void close_fd(int fd)

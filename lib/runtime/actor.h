@@ -41,6 +41,8 @@ mu_err mu__post(mu_pid pid, mu__kind kind, mu_message message, mu__reply_to from
 
 /* As mu_send, in the library's name: also from an actor that dies, in a death hook. */
 mu_err mu__tell(mu_pid pid, mu_message message);
+/* The same with a node that was made beforehand for `pid`: it cannot fail. Consumes the node. */
+void mu__tell_node(mu_pid pid, mu__node *take_node);
 
 /* Messages the calling actor has not received yet (drains first). */
 size_t mu__queue_length(void);
@@ -63,6 +65,12 @@ bool mu__told_to_exit(mu_reason *ret_reason);
  * it has been told to exit, and that reason stays.
  */
 bool mu__begin_exit(const mu_reason *reason);
+
+/*
+ * An exit signal of `from`. `via_link`: only if the two are linked, and the link is consumed on the
+ * side of `pid`; it brings its notice along, so that no memory is needed. MU_ENOMEM without a link.
+ */
+mu_err mu__signal_exit(mu_pid pid, mu_pid from, const mu_reason *reason, bool via_link);
 
 /* The actor that spawned the calling one with link = true (its parent), or MU_PID_NONE. */
 mu_pid mu__parent(void);

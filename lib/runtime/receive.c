@@ -113,6 +113,15 @@ mu_err mu__tell(mu_pid pid, mu_message message)
     return MU_OK;
 }
 
+void mu__tell_node(mu_pid pid, mu__node *take_node)
+{
+    mu__actor *actor = mu__actor_of(pid);
+    if (actor)
+        (void)mu__deliver(actor, pid, take_node);
+    else
+        mu__node_free(take_node);
+}
+
 mu_err mu_send_name(mu_system *system, const char *name, mu_message message)
 {
     mu_pid pid = mu_whereis(system, name);

@@ -7,6 +7,7 @@
  * told. A killer does all of that at once in its own thread; the killed thread finds out at its
  * next checkpoint.
  */
+#include <errno.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -34,8 +35,10 @@ static void rouse_locked(mu__actor *actor) MU_REQUIRES(&actor->lock)
     (void)mu__park_wake(&actor->park);
     if (actor->bell >= 0) {
         uint64_t one = 1;
-        ssize_t n = actor->system->sys->write(actor->bell, &one, sizeof one);
-        (void)n; /* full means that it rings already */
+        ssize_t n;
+        do
+            n = actor->system->sys->write(actor->bell, &one, sizeof one);
+        while (n < 0 && errno == EINTR); /* full means that it rings already */
     }
 }
 

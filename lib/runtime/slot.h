@@ -135,8 +135,7 @@ void mu__await_telling(const mu__actor *actor, mu_pid pid);
 mu_err mu__slot_take(mu_system *system, mu__actor **ret_actor);
 void mu__slot_release(mu__actor *actor);
 
-/* signal.c: an exit signal. `via_link`: only if `from` is linked, and the link is consumed. */
-mu_err mu__signal_exit(mu_pid pid, mu_pid from, const mu_reason *reason, bool via_link);
+/* signal.c */
 /* Takes an actor from ALIVE or EXITING to DEAD and tells everybody. `own`: by its own thread. */
 void mu__actor_finish(mu__actor *actor, mu_pid pid, const mu_reason *reason, bool own);
 /* Ties two living actors; MU_ENOPROC if `pid` is dead, MU_EKILLED if `self` is, MU_ENOMEM. */
