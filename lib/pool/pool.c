@@ -161,7 +161,7 @@ static mu_err spawn_starters(mu_pool *pool)
     return MU_OK;
 }
 
-/* Something that the progress callback has not been told yet; marks it as told. */
+/* A slot whose progress has not been told yet; marks it as told. */
 static mu__slot *untold_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
     for (int i = 0; i < pool->options.size; i++) {
@@ -205,13 +205,11 @@ static mu_err follow_start(mu_pool *pool)
     for (;;) {
         mu_lock_acquire(&pool->lock);
         mu__slot *slot = untold_locked(pool);
+        mu_worker_info info = slot ? slot->first : (mu_worker_info){0};
         bool settled = all_settled_locked(pool), running = pool->phase == MU__POOL_RUNNING;
         mu_lock_release(&pool->lock);
-        if (slot && pool->options.progress) {
-            mu_worker_info info;
-            mu__slot_info(slot, &info);
+        if (slot && pool->options.progress)
             pool->options.progress(pool->options.progress_ctx, &info);
-        }
         if (slot)
             continue;
         if (settled)
@@ -226,9 +224,9 @@ static mu_err follow_start(mu_pool *pool)
 /* What keeps all workers from being executed is an error of the system's and told as it is. */
 static mu_err common_error_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    mu_err first = pool->slots[0].info.error;
+    mu_err first = pool->slots[0].first.error;
     for (int i = 0; i < pool->options.size; i++)
-        if (pool->slots[i].start == MU__START_READY || pool->slots[i].info.error != first)
+        if (pool->slots[i].start == MU__START_READY || pool->slots[i].first.error != first)
             return MU_ESTART;
     return mu__of_the_system(first) ? first : MU_ESTART;
 }
@@ -247,8 +245,8 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
         if (slot->start == MU__START_READY) {
             ready++;
         } else if (used < sizeof list - 1) {
-            int n = snprintf(list + used, sizeof list - used, "%s: %s\n", slot->info.id,
-                             slot->info.reason);
+            int n = snprintf(list + used, sizeof list - used, "%s: %s\n", slot->first.id,
+                             slot->first.reason);
             used += n > 0 ? (size_t)n : 0;
         }
     }

@@ -87,6 +87,7 @@ struct mu__slot {
     /* Progress of the first start. */
     enum { MU__START_PENDING, MU__START_SPAWNED, MU__START_READY, MU__START_FAILED } start;
     bool start_told[2]; /* spawned, settled: the progress callback has been called */
+    mu_worker_info first; /* the slot as that start left it: it may be at its next one when told */
 };
 
 /* A thread that waits for the pool as a whole; on its owner's stack. */
@@ -296,7 +297,7 @@ mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason);
 
 /* ---- stats.c ------------------------------------------------------------------------------ */
 
-void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info);
+mu_worker_info mu__slot_info_locked(const mu__slot *slot) MU_REQUIRES(&slot->pool->lock);
 
 /* ---- options.c ---------------------------------------------------------------------------- */
 

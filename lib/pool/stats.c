@@ -75,21 +75,13 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
     *ret_stats = stats;
 }
 
-/* What is known of a slot, as the outside sees it. */
-static mu_worker_info info_locked(const mu__slot *slot)
+mu_worker_info mu__slot_info_locked(const mu__slot *slot)
 {
     mu_worker_info info = slot->info;
     info.state = slot->state;
     if (info.requests > 0)
         info.mean_ns = slot->busy_ns / (int64_t)info.requests;
     return info;
-}
-
-void mu__slot_info(mu__slot *slot, mu_worker_info *ret_info)
-{
-    mu_lock_acquire(&slot->pool->lock);
-    *ret_info = info_locked(slot);
-    mu_lock_release(&slot->pool->lock);
 }
 
 mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count)
@@ -104,7 +96,7 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
         return MU_ENOMEM;
     mu_lock_acquire(&pool->lock);
     for (size_t i = 0; i < count; i++)
-        workers[i] = info_locked(&pool->slots[i]);
+        workers[i] = mu__slot_info_locked(&pool->slots[i]);
     mu_lock_release(&pool->lock);
     *ret_workers = workers;
     *ret_count = count;

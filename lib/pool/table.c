@@ -379,6 +379,8 @@ static mu__channel *retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu
     size_t length = strnlen(reason, sizeof slot->info.reason - 1);
     memcpy(slot->info.reason, reason, length);
     slot->info.reason[length] = '\0';
+    if (slot->start < MU__START_READY && slot->first.error == MU_OK)
+        slot->first = mu__slot_info_locked(slot);
     return channel;
 }
 
@@ -418,6 +420,7 @@ void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t s
     slot->info.timeline.spawn = spawn_ns;
     if (slot->start == MU__START_PENDING) {
         slot->start = MU__START_SPAWNED;
+        slot->first = mu__slot_info_locked(slot);
         mu__pool_changed_locked(pool);
     }
     mu_lock_release(&pool->lock);
@@ -440,6 +443,8 @@ void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
     mu__backoff_ready(&slot->backoff, now);
     if (slot->start < MU__START_READY) {
         slot->start = MU__START_READY;
+        slot->first = mu__slot_info_locked(slot);
+        slot->first.state = MU_WORKER_IDLE; /* it is about to be */
         mu__pool_changed_locked(pool);
     }
     mu__ticket *ticket = offer_locked(pool, slot, now);
@@ -489,16 +494,26 @@ void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last)
     mu_lock_release(&pool->lock);
 }
 
+/* It died before it could say why, or all that it knows is that it was told to end. */
+static bool unexplained(const mu_worker_info *info)
+{
+    return info->error == MU_OK || info->error == MU_ESHUTDOWN;
+}
+
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason)
 {
     mu_pool *pool = slot->pool;
     mu_lock_acquire(&pool->lock);
     if (slot->start < MU__START_READY) {
         slot->start = MU__START_FAILED;
-        /* It died before it could say why, or all it knows is that it was told to end. */
-        if (slot->info.error == MU_OK || slot->info.error == MU_ESHUTDOWN) {
+        if (unexplained(&slot->info)) {
             slot->info.error = mu__of_the_system(reason->code) ? (mu_err)reason->code : MU_ESTART;
             (void)mu_reason_format(reason, slot->info.reason, sizeof slot->info.reason);
+        }
+        if (unexplained(&slot->first)) {
+            slot->first = mu__slot_info_locked(slot);
+            slot->first.state = MU_WORKER_RESTARTING;
+            slot->first.os_pid = 0;
         }
         mu__pool_changed_locked(pool);
     }

@@ -149,6 +149,35 @@ MU_TEST(crash, C2_a_worker_that_never_becomes_ready_is_tried_with_growing_pauses
     fault_close(&rig);
 }
 
+/* What progress says of worker_1, heard by one who does not listen until it has died twice. */
+typedef struct slow_listener {
+    fault_rig rig;
+    mu_worker_info last;
+} slow_listener;
+
+static void listen_late(void *ctx, const mu_worker_info *w)
+{
+    slow_listener *s = ctx;
+    mu_wait_until(atomic_load(&s->rig.exits) >= 2, 20000);
+    if (strcmp(w->id, "worker_1") == 0)
+        s->last = *w;
+}
+
+MU_TEST(crash, C2_progress_tells_of_the_first_start_though_the_second_is_under_way)
+{
+    static slow_listener s;
+    fault_prepare(&s.rig, 2, "starts.py", "exit_one");
+    s.rig.pool.options.progress = listen_late;
+    s.rig.pool.options.progress_ctx = &s;
+    fault_open(&s.rig);
+    mu_check_eq(s.last.generation, 1u);
+    mu_check_eq((int)s.last.state, (int)MU_WORKER_RESTARTING);
+    mu_check_eq(s.last.os_pid, 0);
+    mu_check_eq((int)s.last.error, (int)MU_ESTART);
+    mu_check_contains(s.last.reason, "3");
+    fault_close(&s.rig);
+}
+
 /* ---- C8 ------------------------------------------------------------------------------------ */
 
 MU_TEST(crash, C8_a_death_is_seen_while_a_grandchild_holds_all_pipes)
