@@ -7,21 +7,45 @@
 
 enum { SLACK_MS = 20 }; /* of a deadline */
 
-/* A worker of raw.py, without the SDK. */
+/* One worker of raw.py, without the SDK, and its one misbehaviour. */
+typedef struct liar {
+    fault_rig rig;
+    int pid;
+    int64_t took_ms, rss_kb; /* of the misbehaviour; of this process before it */
+} liar;
+
 static void raw_start(fault_rig *rig, const char *how)
 {
     fault_start(rig, 1, "raw.py", how);
 }
 
-/* A request under the name of the misbehaviour, as long as `timeout_ms`; how long it took. */
-static mu_err misbehave(fault_rig *rig, const char *command, int64_t timeout_ms, int64_t *ret_ms)
+static void liar_start(liar *l, const char *how)
+{
+    raw_start(&l->rig, how);
+    l->pid = rig_worker(&l->rig.pool, 0).os_pid;
+    l->rss_kb = fault_rss_kb();
+}
+
+/* A request under the name of the misbehaviour, as long as `timeout_ms`, and what comes of it. */
+static void liar_lies(liar *l, const char *command, int64_t timeout_ms, mu_err expected)
 {
     mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
     o.execution_timeout_ms = timeout_ms;
     int64_t from = mu_test_now_ms();
-    mu_err err = rig_ask(&rig->pool, command, NULL, &o, NULL);
-    *ret_ms = mu_test_now_ms() - from;
-    return err;
+    mu_check_err(rig_ask(&l->rig.pool, command, NULL, &o, NULL), expected);
+    l->took_ms = mu_test_now_ms() - from;
+}
+
+static void liar_claimed_no_memory(const liar *l)
+{
+    if (!MU_TEST_SANITIZED)
+        mu_check_lt(fault_rss_kb() - l->rss_kb, 1024);
+}
+
+static void liar_ended_at(const liar *l, int64_t deadline_ms)
+{
+    mu_check_ge(l->took_ms, deadline_ms - 1);
+    mu_check_le(l->took_ms, deadline_ms + SLACK_MS * MU_TEST_SCALE);
 }
 
 /* The next generation serves, within its bar. */
@@ -34,6 +58,12 @@ static void check_replaced(fault_rig *rig, int old_pid)
     mu_check_msg(w.last_restart_ns <= (int64_t)BAR_B_MS * 1000000, "replaced after %lld ms",
                  (long long)w.last_restart_ns / 1000000);
     mu_wait_until(!fault_process_lives(old_pid), 1000);
+}
+
+static void liar_is_replaced(liar *l)
+{
+    check_replaced(&l->rig, l->pid);
+    fault_close(&l->rig);
 }
 
 static int64_t pid_answer(fault_rig *rig, const char *command)
@@ -62,67 +92,54 @@ MU_TEST(bytes, P1_an_answer_is_decoded_however_it_is_cut)
 
 MU_TEST(bytes, P1_an_answer_that_drips_ends_at_the_deadline)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, "drip");
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    mu_check_err(misbehave(&rig, "drip", 300, &took), MU_EEXEC_TIMEOUT);
-    mu_check_ge(took, 300 - 1);
-    mu_check_le(took, 300 + SLACK_MS * MU_TEST_SCALE);
-    check_replaced(&rig, old);
-    fault_close(&rig);
+    liar l;
+    liar_start(&l, "drip");
+    liar_lies(&l, "drip", 300, MU_EEXEC_TIMEOUT);
+    liar_ended_at(&l, 300);
+    liar_is_replaced(&l);
 }
 
 MU_TEST(bytes, P1_a_whole_answer_counts_before_the_end_of_file_in_the_next)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, "torn_exit");
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    mu_check_ok(misbehave(&rig, "torn_exit", 5000, &took));
+    liar l;
+    liar_start(&l, "torn_exit");
+    liar_lies(&l, "torn_exit", 5000, MU_OK);
     /* It has answered and is gone: the next one is not its victim. */
-    check_replaced(&rig, old);
-    mu_check_contains(rig_worker(&rig.pool, 0).reason, "exit status 5");
-    fault_close(&rig);
+    check_replaced(&l.rig, l.pid);
+    mu_check_contains(rig_worker(&l.rig.pool, 0).reason, "exit status 5");
+    fault_close(&l.rig);
 
-    raw_start(&rig, "torn_death");
-    mu_check_err(misbehave(&rig, "torn_death", 5000, &took), MU_ECRASHED);
-    mu_check_contains(rig.pool.error.message, "exit status 5");
-    fault_close(&rig);
+    liar_start(&l, "torn_death");
+    liar_lies(&l, "torn_death", 5000, MU_ECRASHED);
+    mu_check_contains(l.rig.pool.error.message, "exit status 5");
+    fault_close(&l.rig);
 }
 
 MU_TEST(bytes, P1_a_worker_that_closes_its_answers_and_lives_is_replaced)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, "closes");
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    mu_check_err(misbehave(&rig, "closes", 10000, &took), MU_EPROTOCOL);
-    mu_check_contains(rig.pool.error.message, "closed its answers");
-    mu_check_le(took, 1500 * MU_TEST_SCALE);
-    check_replaced(&rig, old);
-    fault_close(&rig);
+    liar l;
+    liar_start(&l, "closes");
+    liar_lies(&l, "closes", 10000, MU_EPROTOCOL);
+    mu_check_contains(l.rig.pool.error.message, "closed its answers");
+    mu_check_le(l.took_ms, 1500 * MU_TEST_SCALE);
+    liar_is_replaced(&l);
 }
 
 /* ---- P2 ------------------------------------------------------------------------------------ */
 
 static void lie(const char *how)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, how);
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    mu_check_eq(pid_answer(&rig, "hello"), old);
-    int64_t rss = fault_rss_kb();
-    mu_check_err(misbehave(&rig, strncmp(how, "length", 6) == 0 ? "length" : how, 5000, &took),
-                 MU_EPROTOCOL);
-    mu_check_le(took, BAR_A_MS);
-    mu_check(rig.pool.error.message[0]);
-    if (!MU_TEST_SANITIZED)
-        mu_check_lt(fault_rss_kb() - rss, 1024);
-    check_replaced(&rig, old);
-    mu_check_eq(fault_stats(&rig).protocol_errors, 1u);
-    fault_close(&rig);
+    liar l;
+    liar_start(&l, how);
+    mu_check_eq(pid_answer(&l.rig, "hello"), l.pid);
+    l.rss_kb = fault_rss_kb();
+    liar_lies(&l, strncmp(how, "length", 6) == 0 ? "length" : how, 5000, MU_EPROTOCOL);
+    mu_check_le(l.took_ms, BAR_A_MS);
+    mu_check(l.rig.pool.error.message[0]);
+    liar_claimed_no_memory(&l);
+    check_replaced(&l.rig, l.pid);
+    mu_check_eq(fault_stats(&l.rig).protocol_errors, 1u);
+    fault_close(&l.rig);
 }
 
 MU_TEST(bytes, P2_a_length_that_lies_is_refused_and_its_worker_replaced)
@@ -136,17 +153,13 @@ MU_TEST(bytes, P2_a_length_that_lies_is_refused_and_its_worker_replaced)
 
 MU_TEST(bytes, P2_a_length_at_the_limit_claims_no_memory_before_its_bytes_come)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, "length:0x4000000");
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    mu_check_ok(rig_run(&rig.pool, "hello"));
-    int64_t rss = fault_rss_kb();
-    mu_check_err(misbehave(&rig, "length", 200, &took), MU_EEXEC_TIMEOUT);
-    if (!MU_TEST_SANITIZED)
-        mu_check_lt(fault_rss_kb() - rss, 1024);
-    check_replaced(&rig, old);
-    fault_close(&rig);
+    liar l;
+    liar_start(&l, "length:0x4000000");
+    mu_check_ok(rig_run(&l.rig.pool, "hello"));
+    l.rss_kb = fault_rss_kb();
+    liar_lies(&l, "length", 200, MU_EEXEC_TIMEOUT);
+    liar_claimed_no_memory(&l);
+    liar_is_replaced(&l);
 }
 
 MU_TEST(bytes, P2_a_request_above_the_limit_never_reaches_the_worker)
@@ -185,19 +198,15 @@ MU_TEST(bytes, P7_unsolicited_answers_are_dropped_and_counted)
 
 MU_TEST(bytes, P7_a_worker_that_gives_a_hundred_thousand_unsolicited_answers_is_replaced)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, "unsolicited");
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    mu_check_eq(pid_answer(&rig, "hello"), old);
-    int64_t rss = fault_rss_kb();
-    mu_check_err(misbehave(&rig, "unsolicited", 20000, &took), MU_EPROTOCOL);
-    mu_check_contains(rig.pool.error.message, "nobody waits for");
-    if (!MU_TEST_SANITIZED)
-        mu_check_lt(fault_rss_kb() - rss, 1024);
-    mu_check_gt(fault_stats(&rig).late_replies, 9999u);
-    check_replaced(&rig, old);
-    fault_close(&rig);
+    liar l;
+    liar_start(&l, "unsolicited");
+    mu_check_eq(pid_answer(&l.rig, "hello"), l.pid);
+    l.rss_kb = fault_rss_kb();
+    liar_lies(&l, "unsolicited", 20000, MU_EPROTOCOL);
+    mu_check_contains(l.rig.pool.error.message, "nobody waits for");
+    liar_claimed_no_memory(&l);
+    mu_check_gt(fault_stats(&l.rig).late_replies, 9999u);
+    liar_is_replaced(&l);
 }
 
 MU_TEST(bytes, P7_an_answer_given_twice_is_not_the_next_callers)
@@ -222,18 +231,12 @@ MU_TEST(bytes, P7_answers_before_any_request_are_dropped_and_counted)
 
 MU_TEST(bytes, P7_a_flood_without_end_does_not_outlast_the_deadline)
 {
-    fault_rig rig;
-    int64_t took;
-    raw_start(&rig, "endless");
-    int old = rig_worker(&rig.pool, 0).os_pid;
-    int64_t rss = fault_rss_kb();
-    mu_check_err(misbehave(&rig, "endless", 300, &took), MU_EEXEC_TIMEOUT);
-    mu_check_ge(took, 300 - 1);
-    mu_check_le(took, 300 + SLACK_MS * MU_TEST_SCALE);
-    if (!MU_TEST_SANITIZED)
-        mu_check_lt(fault_rss_kb() - rss, 1024);
-    check_replaced(&rig, old);
-    fault_close(&rig);
+    liar l;
+    liar_start(&l, "endless");
+    liar_lies(&l, "endless", 300, MU_EEXEC_TIMEOUT);
+    liar_ended_at(&l, 300);
+    liar_claimed_no_memory(&l);
+    liar_is_replaced(&l);
 }
 
 /* ---- P8, T2 -------------------------------------------------------------------------------- */
