@@ -230,15 +230,13 @@ mu_err mu_config_pool(const mu_config *config, const char *name, mu_pool_options
     mu_pool_options filled = *options;
     if (!filled.name)
         filled.name = name ? name : mu__option_find("name")->text;
-    mu_err err = mu__pool_options_check(&filled, ret_error);
-    for (size_t i = 0; err == MU_OK && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const mu__config_layer *layer = decide(config, filled.name, i);
         if (layer && !mu__option_is_set(table + i, &filled))
             memcpy(mu__option_field(table + i, &filled),
                    mu__option_field(table + i, &layer->options), mu__option_size(table + i));
     }
-    if (err == MU_OK)
-        err = mu__pool_options_check(&filled, ret_error);
+    mu_err err = mu__pool_options_check(&filled, ret_error);
     if (err == MU_OK)
         *options = filled;
     return err;

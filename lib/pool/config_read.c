@@ -29,7 +29,8 @@ typedef struct reading {
     bool indented;            /* the line begins with a blank */
     char section[64];         /* of the key before, as inih names it */
     mu__config_layer *layer;  /* of `section`; NULL: it is refused */
-    const mu__option *option; /* the key before, which a line may continue; NULL: none */
+    char key[64];             /* the key before, which a line may continue; "": none */
+    const mu__option *option; /* of `key`; NULL: it is refused, and so is what continues it */
     mu__buffer value;         /* its text so far */
 } reading;
 
@@ -117,7 +118,7 @@ static void enter_section(reading *r, const char *section)
     char shown[SHOWN], pool[MU__POOL_NAME_MAX + 1];
     const char *environment;
     (void)snprintf(r->section, sizeof r->section, "%s", section);
-    r->option = NULL;
+    r->key[0] = '\0';
     r->layer = NULL;
     (void)mu__escape(shown, sizeof shown, section, strlen(section), MU__ESCAPE_LINE);
     if (take_section(section, pool, &environment))
@@ -197,6 +198,7 @@ static void take_key(reading *r, const char *name, const char *value)
     const mu__option *option = mu__option_find(name);
     size_t count;
     r->option = NULL;
+    (void)snprintf(r->key, sizeof r->key, "%s", name);
     if (!is_key(option)) {
         mu__complain(r->complaints, "%s: there is no option '%s'%s", where, shown,
                      !option                           ? ""
@@ -224,12 +226,11 @@ static int on_key(void *user, const char *section, const char *name, const char 
     reading *r = user;
     if (r->complaints->fatal != MU_OK)
         return 1;
-    bool same = strcmp(section, r->section) == 0;
-    if (!same)
+    if (strcmp(section, r->section) != 0)
         enter_section(r, section);
     if (!r->layer)
         return 1;
-    if (r->indented && same && r->option && strcmp(name, r->option->name) == 0)
+    if (r->indented && strcmp(name, r->key) == 0)
         take_continuation(r, value);
     else
         take_key(r, name, value);

@@ -86,7 +86,7 @@ static bool read_number(const mu__option *option, const char *text, int64_t *ret
     errno = 0;
     long long value = strtoll(text, &end, 10);
     *ret = value;
-    return errno == 0 && end != text && !*end && text[0] != '+' && text[0] != ' ';
+    return errno == 0 && end != text && !*end && strchr("-0123456789", text[0]);
 }
 
 static bool read_word(const mu__option *option, const char *text, int64_t *ret)

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "pool/options.h"
 #include "pool/pool_rig.h"
@@ -85,6 +87,13 @@ MU_TEST(config, the_most_specific_section_counts_and_other_environments_do_not)
     mu_config_free(&production);
     mu_config_free(&plain);
     mu_config_free(NULL);
+    production = loaded("[pool web]\nsize = 3\n[pool :production]\nsize = 4\n"
+                        "[pool shop :production]\nsize = 5\n",
+                        "production", NULL);
+    mu_check_eq(filled(production, "web").size, 3);
+    mu_check_eq(filled(production, "shop").size, 5);
+    mu_check_eq(filled(production, "other").size, 4);
+    mu_config_free(&production);
 }
 
 MU_TEST(config, the_variable_MUSTER_ENV_names_the_environment_unless_the_program_does)
@@ -120,6 +129,9 @@ MU_TEST(config, variables_count_more_than_the_file_and_the_program_more_than_bot
     check_line(config, &web, "balance = lru ; pool.ini:9");
     check_line(config, &web, "cancel_grace_ms = 100 ; default");
     check_line(config, &web, "; cwd = (this process's) ; default");
+    check_line(config, &web, "; progress = ; default");
+    web.progress_ctx = &web;
+    check_line(config, &web, "; progress_ctx = (set) ; program");
     web.size = 0;
     mu_check_ok(mu_config_pool(config, "web", &web, NULL));
     check_line(config, &web, "size = 6 ; MUSTER_POOL_WEB__SIZE");
@@ -180,6 +192,8 @@ MU_TEST(config, a_description_reads_back_as_the_same_configuration)
     mu_check_contains(second, "[pool web:production]\nsize = 4");
     free(text);
     free(second);
+    options.size = -1;
+    mu_check_err(mu_config_describe(again, &options, &second), MU_EINVAL);
     mu_config_free(&config);
     mu_config_free(&again);
 }
@@ -206,7 +220,11 @@ MU_TEST(config, what_is_wrong_is_named_with_file_line_key_and_what_is_allowed)
                   "pool.ini:4: size has been set in line 2 already");
     check_refused("size = 3\n", NULL, "pool.ini:1: a key stands before the first section");
     check_refused("[pools]\nsize = 3\n", NULL, "pool.ini:1: there is no section [pools]");
+    check_refused("\xef\xbb\xbf[pools]\nsize = 3\n", NULL,
+                  "pool.ini:1: there is no section [pools]");
     check_refused("[pool a:b c]\nsize = 3\n", NULL, "there is no section [pool a:b c]");
+    check_refused("[pool a:]\nsize = 3\n", NULL, "there is no section [pool a:]");
+    check_refused("[pool:an_environment_of_33_bytes_has_no]\nsize = 3\n", NULL, "no section");
     check_refused("[pool]\nnonsense\n", NULL, "pool.ini:2: this is neither");
     check_refused("[pool]\nname = a\n", NULL, "the section names the pool");
     check_refused("[pool]\nprogress = a\n", NULL, "only a program can set it");
@@ -216,6 +234,7 @@ MU_TEST(config, what_is_wrong_is_named_with_file_line_key_and_what_is_allowed)
     check_refused("[pool]\nenv = NOVALUE\n", NULL, "'NOVALUE' is not NAME=value");
     check_refused("[pool]\nrlimits = nofiles=3\n", NULL, "NAME=soft");
     check_refused("[pool]\nrlimits = nofile=3:2\n", NULL, "NAME=soft");
+    check_refused("[pool]\nrlimits = nofile=3\n  core\n", NULL, "pool.ini:3: pool option rlimits");
     check_refused("[pool]\nmin_ready = 1\n  size = 4\n", NULL,
                   "pool.ini:3: an indented line continues the one before, and min_ready");
     check_refused("[pool]\nsize = \x1b[2J\n", NULL, "size is '\\x1b[2J'");
@@ -226,11 +245,17 @@ MU_TEST(config, wrong_variables_are_named_as_well)
     static const char *const unknown[] = {"MUSTER_POOL_SISE=3", NULL};
     static const char *const bad[] = {"MUSTER_POOL_SIZE=3 ", NULL};
     static const char *const nobody[] = {"MUSTER_POOL_WEP__SIZE=3", NULL};
+    static const char *const name[] = {"MUSTER_POOL_NAME=a", NULL};
+    static const char *const code[] = {"MUSTER_POOL_PROGRESS=a", NULL};
+    static const char *const control[] = {"MUSTER_POOL_\x1b[2J=1", NULL};
     static const char *const others[] = {"MUSTER_POOLSIZE=3", "MUSTER_POOL", "XMUSTER_POOL_A=1",
-                                         NULL};
+                                         "MUSTER_POOL_SIZE", NULL};
     check_refused(layers, unknown, "MUSTER_POOL_SISE: there is no such option");
     check_refused(layers, bad, "MUSTER_POOL_SIZE: pool option size is '3 '");
     check_refused(layers, nobody, "MUSTER_POOL_WEP__SIZE: there is no such option");
+    check_refused(layers, name, "MUSTER_POOL_NAME: there is no such option");
+    check_refused(layers, code, "MUSTER_POOL_PROGRESS: there is no such option");
+    check_refused(layers, control, "MUSTER_POOL_\\x1b[2J: there is no such option");
     mu_config *config = loaded(layers, "", others);
     mu_config_free(&config);
 }
@@ -242,10 +267,10 @@ MU_TEST(config, every_bad_number_is_refused_with_its_range)
     for (const mu__option *o = table; o < table + count; o++) {
         if (!mu__option_numeric(o))
             continue;
-        char allowed[128], values[4][32] = {"", "x", "99999999999999999999", ""};
+        char allowed[128], values[5][32] = {"", "x", "99999999999999999999", "", "0"};
         mu__option_allowed(o, allowed, sizeof allowed);
         (void)snprintf(values[3], sizeof values[3], "%lld", (long long)o->least - 100);
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 5; i++) {
             char text[128], message[256];
             (void)snprintf(text, sizeof text, "[pool]\n%s = %s\n", o->name, values[i]);
             (void)snprintf(message, sizeof message,
@@ -265,6 +290,38 @@ MU_TEST(config, all_mistakes_are_told_at_once)
     mu_check_contains(error.message, "pool.ini:2: there is no option 'sise' (and 2 more)");
     mu_check_contains(error.detail, "pool.ini:3: pool option size is 'x'");
     mu_check_contains(error.detail, "pool.ini:4: there is no section [poll]");
+    mu_error_clear(&error);
+}
+
+MU_TEST(config, of_many_mistakes_the_first_fifty_are_told_and_all_are_counted)
+{
+    mu_config *config;
+    mu_error error = MU_ERROR_INIT;
+    char text[600] = "[pool]\n";
+    for (int i = 0; i < 60; i++)
+        (void)strcat(text, "a = 1\n");
+    mu_check_err(load(text, "", NULL, &config, &error), MU_EINVAL);
+    mu_check_contains(error.message, "(and 59 more)");
+    mu_check_contains(error.detail, "pool.ini:51: there is no option");
+    mu_check(!strstr(error.detail, "pool.ini:52:"));
+    mu_error_clear(&error);
+}
+
+MU_TEST(config, the_first_key_of_a_section_may_be_indented)
+{
+    mu_config *config = loaded("[pool a]\nargs = x\n[pool b]\n  args = y\n", "", NULL);
+    mu_check_str(filled(config, "b").args[0], "y");
+    mu_check(!filled(config, "b").args[1]);
+    mu_config_free(&config);
+}
+
+/* Whoever mistypes a key does not want to hear of each line of its value. */
+MU_TEST(config, what_continues_a_refused_key_is_not_a_mistake_of_its_own)
+{
+    mu_config *config;
+    mu_error error = MU_ERROR_INIT;
+    mu_check_err(load("[pool]\narg = a\n  b\n  c\n", "", NULL, &config, &error), MU_EINVAL);
+    mu_check_str(error.message, "pool.ini:2: there is no option 'arg'");
     mu_error_clear(&error);
 }
 
@@ -300,13 +357,41 @@ MU_TEST(config, a_file_that_cannot_be_read_or_is_too_large_is_refused)
     mu_check_err(mu_config_load(&source, &config, &error), MU_ETOOBIG);
     source.path = "/tmp";
     mu_check_err(mu_config_load(&source, &config, &error), MU_ERRNO(EISDIR));
+    source.path = "/nonexistent/\x1b[2J";
+    mu_check_err(mu_config_load(&source, &config, &error), MU_ERRNO(ENOENT));
+    mu_check_contains(error.message, "/nonexistent/\\x1b[2J");
+    source.text = "";
+    source.size = (1 << 20) + 1;
+    mu_check_err(mu_config_load(&source, &config, &error), MU_ETOOBIG);
+    source.text = NULL;
     source.path = NULL;
+    source.environment = "an_environment_of_33_bytes_has_no";
+    mu_check_err(mu_config_load(&source, &config, &error), MU_EINVAL);
+    source.environment = NULL;
     mu_check_ok(mu_config_load(&source, &config, &error));
     mu_check_eq(filled(config, NULL).size, 0);
     mu_config_free(&config);
     source.struct_size = 1;
     mu_check_err(mu_config_load(&source, &config, &error), MU_EINVAL);
     mu_error_clear(&error);
+}
+
+/* One that nobody has opened for writing would block whoever opens it. */
+MU_TEST(config, a_pipe_in_the_place_of_the_file_is_an_empty_one)
+{
+    mu_config_source source = MU_CONFIG_SOURCE_INIT;
+    mu_config *config;
+    char directory[] = "/tmp/muster-config-XXXXXX", path[64];
+    mu_check(mkdtemp(directory) != NULL);
+    (void)snprintf(path, sizeof path, "%s/pool.ini", directory);
+    mu_check_eq(mkfifo(path, 0600), 0);
+    source.path = path;
+    source.variables = no_variables;
+    mu_check_ok(mu_config_load(&source, &config, NULL));
+    mu_check_eq(filled(config, NULL).size, 0);
+    mu_config_free(&config);
+    mu_check_eq(unlink(path), 0);
+    mu_check_eq(rmdir(directory), 0);
 }
 
 MU_TEST(config, the_example_starts_its_pool)
@@ -403,6 +488,24 @@ MU_TEST(config, what_is_too_long_is_refused_and_not_cut)
     size = (size_t)snprintf(text, ROOM, "[pool]\nargs = a\n");
     for (int i = 0; i < 200; i++)
         size += (size_t)snprintf(text + size, ROOM - size, "  %0100d\n", i);
-    check_refused(text, NULL, "args is longer than 16384 bytes");
+    mu_config *config;
+    mu_error error = MU_ERROR_INIT;
+    mu_check_err(load(text, "", NULL, &config, &error), MU_EINVAL);
+    mu_check_str(error.message, "pool.ini:165: args is longer than 16384 bytes");
+    mu_error_clear(&error);
     free(text);
+}
+
+MU_TEST(config, a_zero_byte_is_refused)
+{
+    static const char text[] = "[pool]\nsize = 1\0 2\n";
+    mu_config_source source = MU_CONFIG_SOURCE_INIT;
+    mu_config *config;
+    mu_error error = MU_ERROR_INIT;
+    source.text = text;
+    source.size = sizeof text - 1;
+    source.variables = no_variables;
+    mu_check_err(mu_config_load(&source, &config, &error), MU_EINVAL);
+    mu_check_str(error.message, "text:2: there is a zero byte in the line");
+    mu_error_clear(&error);
 }

@@ -33,6 +33,11 @@ MU_TEST(options, every_default_is_itself_allowed)
         mu_check(mu__option_find(o->name) == o);
     }
     mu_check(!mu__option_find("sizes"));
+    whole = (mu_pool_options)MU_POOL_OPTIONS_INIT;
+    whole.size = 2;
+    whole.max_concurrency = 5;
+    mu__pool_options_complete(&whole);
+    mu_check_eq(whole.max_concurrency, 2);
 }
 
 /* What a start with a bad value answers. */
