@@ -22,6 +22,8 @@ struct entry {
 };
 
 static mu_err entry_take(struct entry *entry, char byte, char *value, size_t size);
+static bool is_in_exec(pid_t pid);
+static bool nth_field(const char *stat, int n, unsigned long long *ret_value);
 static int open_proc(const char *path);
 static ssize_t read_some(int fd, char *buffer, size_t size);
 static mu_err thread_children(pid_t pid, const char *tid, pid_t *pids, size_t capacity,
@@ -83,15 +85,17 @@ mu_err mu__proc_environ(pid_t pid, const char *name, char *ret_value, size_t siz
     if (fd < 0)
         return MU_ERRNO(errno);
     mu_err err = MU_ENOTFOUND;
+    bool empty = true;
     ssize_t n;
     while (err == MU_ENOTFOUND && (n = read_some(fd, chunk, sizeof chunk)) != 0) {
+        empty = false;
         if (n < 0)
             err = MU_ERRNO(errno);
         for (ssize_t i = 0; i < n && err == MU_ENOTFOUND; i++)
             err = entry_take(&entry, chunk[i], ret_value, size);
     }
     (void)close(fd);
-    return err;
+    return empty && is_in_exec(pid) ? MU_ERRNO(EAGAIN) : err;
 }
 
 mu_err mu__proc_children(pid_t pid, pid_t *ret_pids, size_t capacity, size_t *ret_count)
@@ -186,6 +190,34 @@ static mu_err entry_take(struct entry *entry, char byte, char *value, size_t siz
         return MU_ETOOBIG;
     memcpy(value, entry->text + entry->name_size + 1, value_size);
     return MU_OK;
+}
+
+/*
+ * Asked of one whose environment was empty. One that dies, and a thread of the kernel's, has no
+ * memory; one in the middle of execve has, with an environment that is yet to be placed, or has
+ * been by now. What is left was given none.
+ */
+static bool is_in_exec(pid_t pid)
+{
+    char path[40], text[1024];
+    unsigned long long vsize, env_start, env_end;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open_proc(path);
+    ssize_t n = fd >= 0 ? read_some(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        (void)close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return nth_field(text, 23, &vsize) && vsize != 0 && nth_field(text, 50, &env_start) &&
+           nth_field(text, 51, &env_end) && (env_end == 0 || env_end > env_start);
+}
+
+/* Of a whole line of /proc/PID/stat, counted as proc(5) counts them; n is 4 or more. */
+static bool nth_field(const char *stat, int n, unsigned long long *ret_value)
+{
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at && field < n; field++)
+        at = strchr(at + 1, ' ');
+    return at && sscanf(at, "%llu", ret_value) == 1;
 }
 
 static int open_proc(const char *path)

@@ -50,7 +50,8 @@ mu_err mu__proc_read_stat(pid_t pid, mu__proc_stat *ret_stat);
 
 /*
  * Copies the value of `name` in the environment that `pid` was exec'd with. MU_ENOTFOUND if it has
- * none, MU_ETOOBIG if the value does not fit, MU_ESYS + errno.
+ * none, MU_ETOOBIG if the value does not fit, MU_ESYS + errno. MU_ESYS + EAGAIN: it is in the
+ * middle of execve, where it shows no environment; look again.
  */
 mu_err mu__proc_environ(pid_t pid, const char *name, char *ret_value, size_t size);
 

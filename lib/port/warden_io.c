@@ -248,7 +248,8 @@ struct sweep {
     const char *run_id;
     size_t run_size;
     uint64_t last;
-    bool found; /* one that lives, or is dying */
+    bool found;  /* one that lives, or is dying */
+    bool hidden; /* one that may be ours: it is in the middle of execve */
 };
 
 static bool sweep_one(pid_t pid, void *arg)
@@ -257,10 +258,12 @@ static bool sweep_one(pid_t pid, void *arg)
     char mark[MU__WP_MARK_MAX];
     mu__proc_stat st;
     /* The start time first: it is what makes sure that the mark is this process's. */
-    if (mu__proc_read_stat(pid, &st) != MU_OK || st.state == 'Z' ||
-        mu__proc_environ(pid, MU__ENV_CHILD, mark, sizeof mark) != MU_OK)
+    if (mu__proc_read_stat(pid, &st) != MU_OK || st.state == 'Z')
         return true;
-    if (strncmp(mark, sweep->run_id, sweep->run_size) != 0 || mark[sweep->run_size] != '.')
+    mu_err err = mu__proc_environ(pid, MU__ENV_CHILD, mark, sizeof mark);
+    sweep->hidden |= err == MU_ERRNO(EAGAIN);
+    if (err != MU_OK || strncmp(mark, sweep->run_id, sweep->run_size) != 0 ||
+        mark[sweep->run_size] != '.')
         return true;
     if (strtoull(mark + sweep->run_size + 1, NULL, 10) <= sweep->last) {
         const mu__proc_id id = {pid, st.start};
@@ -283,9 +286,10 @@ void mu__warden_sweep_after(mu__warden *warden, uint64_t last)
  */
 bool mu__warden_sweep(mu__warden *warden)
 {
-    struct sweep sweep = {warden->run_id, strlen(warden->run_id), warden->sweep_serial, false};
+    struct sweep sweep = {warden->run_id, strlen(warden->run_id), warden->sweep_serial, false,
+                          false};
     (void)mu__proc_each(sweep_one, &sweep);
-    warden->sweeps_left = sweep.found ? MU__SWEEPS : warden->sweeps_left - 1;
+    warden->sweeps_left = sweep.found || sweep.hidden ? MU__SWEEPS : warden->sweeps_left - 1;
     if (mu__now(warden->system) >= warden->sweep_until)
         warden->sweeps_left = 0;
     return warden->sweeps_left > 0;

@@ -1,6 +1,7 @@
 /* base/proc: what /proc tells. */
 #include "base/proc.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,4 +116,41 @@ MU_TEST(proc, reads_one_variable_of_the_environment_of_another)
     mu_check_err(mu__proc_environ(pid, "LONG", value, sizeof value), MU_ETOOBIG);
     mu_check_eq(kill(pid, SIGKILL), 0);
     mu_check_eq(waitpid(pid, NULL, 0), pid);
+}
+
+/*
+ * One look in six or so meets it in execve, where it has no environment: that must not read as
+ * having none. One that has none for good must, or whoever looks for a name would look for ever.
+ */
+MU_TEST(proc, tells_one_in_the_middle_of_execve_from_one_without_an_environment)
+{
+    char value[32], sh[] = "sh", c[] = "-c", again[] = "exec /bin/sh -c \"$A\"",
+                    a[] = "A=exec /bin/sh -c \"$A\"", name[] = "NAME=yes", time[] = "1000";
+    char *restless[] = {sh, c, again, NULL}, *env[] = {a, name, NULL},
+         *sleeper[] = {sh, time, NULL}, *none[] = {NULL};
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execve("/bin/sh", restless, env);
+        _exit(127);
+    }
+    pid_t bare = fork();
+    if (bare == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execve("/bin/sleep", sleeper, none);
+        _exit(127);
+    }
+    mu_wait_until(mu__proc_environ(pid, "NAME", value, sizeof value) == MU_OK, 5000);
+    mu_wait_until(mu__proc_environ(bare, "NAME", value, sizeof value) == MU_ENOTFOUND, 5000);
+    int in_exec = 0;
+    for (int i = 0; i < 2000 || (in_exec == 0 && i < 1000000); i++) {
+        mu_err err = mu__proc_environ(pid, "NAME", value, sizeof value);
+        mu_check_msg(err == MU_OK || err == MU_ERRNO(EAGAIN), "%s", mu_strerror(err));
+        in_exec += err != MU_OK;
+    }
+    mu_check_gt(in_exec, 0);
+    mu_check_eq(kill(pid, SIGKILL), 0);
+    mu_check_eq(kill(bare, SIGKILL), 0);
+    mu_check_eq(waitpid(pid, NULL, 0), pid);
+    mu_check_eq(waitpid(bare, NULL, 0), bare);
 }
