@@ -25,6 +25,7 @@
 #include <muster/system_options.h>
 #include <muster/task.h>
 #include <muster/timer.h>
+#include <muster/tracking.h>
 #include <muster/tree.h>
 #include <muster/value.h>
 #include <muster/version.h>

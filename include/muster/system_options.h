@@ -21,21 +21,24 @@ struct mu_sys;
 struct mu_clock;
 
 typedef struct mu_system_options {
-    size_t size;                  /* sizeof(mu_system_options) */
-    const char *name;             /* shown in the tree and to the warden; NULL: "muster" */
-    size_t actor_stack_size;      /* bytes; 0: 256 KiB */
-    uint32_t max_actors;          /* 0: 1,048,576 */
-    bool no_children;             /* true: only actors; no warden is started, no pool can be */
-    const char *warden_path;      /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
-    int64_t stop_timeout_ms;      /* for threads that do not return on stop; 0: 5,000 */
-    mu_event_hook event_hook;     /* {NULL, NULL}: nobody listens */
+    size_t size;              /* sizeof(mu_system_options) */
+    const char *name;         /* shown in the tree and to the warden; NULL: "muster" */
+    size_t actor_stack_size;  /* bytes; 0: 256 KiB */
+    uint32_t max_actors;      /* 0: 1,048,576 */
+    bool no_children;         /* true: only actors; no warden is started, no pool can be */
+    const char *warden_path;  /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
+    int64_t stop_timeout_ms;  /* for threads that do not return on stop; 0: 5,000 */
+    mu_event_hook event_hook; /* {NULL, NULL}: nobody listens */
+    /* Where the system keeps its tracking file, absolute; made if need be, 0700. NULL: "muster" in
+     * XDG_RUNTIME_DIR if that is set and usable, else none; "": none (doc/processes.md). */
+    const char *tracking_dir;
     const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
     const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
 } mu_system_options;
 
 #define MU_SYSTEM_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, NULL            \
+        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, NULL, NULL      \
     }
 
 #endif

@@ -19,6 +19,11 @@ static int real_open(const char *path, int flags, mode_t mode)
     return open(path, flags | O_CLOEXEC, mode);
 }
 
+static int real_openat(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    return openat(dir_fd, path, flags | O_CLOEXEC, mode);
+}
+
 static int real_pidfd_open(pid_t pid, unsigned flags)
 {
     return (int)syscall(SYS_pidfd_open, pid, flags);
@@ -56,6 +61,7 @@ const mu_sys mu__sys_real = {
     .timerfd_settime = timerfd_settime,
     .memfd_create = memfd_create,
     .open = real_open,
+    .openat = real_openat,
     .pidfd_open = real_pidfd_open,
     .pidfd_send_signal = real_pidfd_send_signal,
     .read = read,

@@ -43,6 +43,7 @@ typedef struct mu_sys {
                            struct itimerspec *old);
     int (*memfd_create)(const char *name, unsigned flags);
     int (*open)(const char *path, int flags, mode_t mode);
+    int (*openat)(int dir_fd, const char *path, int flags, mode_t mode);
     int (*pidfd_open)(pid_t pid, unsigned flags);
     int (*pidfd_send_signal)(int pidfd, int sig, siginfo_t *info, unsigned flags);
     /* data */

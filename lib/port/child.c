@@ -39,6 +39,7 @@ static mu_err errand_make(errand *e, mu__warden *warden, const mu__child_spec *s
 static void errand_drop(errand *e);
 static mu_err explain(const mu__child_spec *spec, const mu__pending *pending, mu_error *ret_error);
 static mu_err pause_for(int64_t ns, int64_t deadline, const mu__warden *warden);
+static void track(mu__child *child, const mu__child_spec *spec);
 
 /* ---- spawning ------------------------------------------------------------------------------ */
 
@@ -68,10 +69,12 @@ mu_err mu__child_spawn(mu__warden *warden, const mu__child_spec *spec, int64_t d
     errand_drop(&e);
     if (err == MU_OK && pending.error != 0)
         err = explain(spec, &pending, ret_error);
-    if (err == MU_OK)
+    if (err == MU_OK) {
+        track(child, spec);
         *ret_child = child;
-    else
+    } else {
         mu__child_unref(child);
+    }
     return err;
 }
 
@@ -157,6 +160,20 @@ static mu_err send_spawn(mu__warden *warden, errand *e, mu__pending *pending, in
         if (err != MU_OK)
             return mu_error_set(ret_error, err, "asking the warden: %s", mu_strerror(err));
     }
+}
+
+/* Into the register of processes; out of it again if it has ended meanwhile. */
+static void track(mu__child *child, const mu__child_spec *spec)
+{
+    mu__tracking *tracking = child->warden->tracking;
+    mu__track_child born = {.serial = child->serial,
+                            .pid = child->pid,
+                            .start = child->start,
+                            .generation = spec->generation};
+    (void)snprintf(born.id, sizeof born.id, "%s", spec->worker_id ? spec->worker_id : "-");
+    mu__tracking_born(tracking, &born, mu_self());
+    if (mu__child_exited(child, NULL))
+        mu__tracking_gone(tracking, child->serial);
 }
 
 /* MU_ETIMEOUT if the deadline comes first. */
@@ -385,6 +402,7 @@ void mu__child_finish(mu__child *take_child, const mu__exit *exit)
     void *ctx = child->ctx;
     mu__sleepers_wake(&child->sleepers);
     mu_lock_release(&warden->lock);
+    mu__tracking_gone(warden->tracking, child->serial);
     if (tell) {
         tell(ctx, exit);
         mu_lock_acquire(&warden->lock);

@@ -222,6 +222,8 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
     child.n_passes = sizeof passes / sizeof *passes;
     child.rlimits = spec->rlimits;
     child.n_rlimits = spec->n_rlimits;
+    child.worker_id = port->worker_id;
+    child.generation = port->generation;
     child.on_exit = on_exit_;
     child.ctx = port;
     err = mu__child_spawn(warden, &child, deadline, &port->child, ret_error);

@@ -50,7 +50,12 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
     warden->sweep_alarm.fire = mu__warden_sweep_again;
     mu_lock_init(&warden->lock);
     make_run_id(warden->run_id);
-    err = launch(warden, ret_error);
+    err = mu__tracking_open(system, warden->run_id, &warden->tracking, ret_error);
+    if (err == MU_OK) {
+        err = launch(warden, ret_error);
+        if (err != MU_OK)
+            mu__tracking_close(warden->tracking, true);
+    }
     if (err != MU_OK) {
         mu__warden_unref(warden);
         return err;
@@ -88,6 +93,7 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
     }
     while (warden->sweeps_left > 0 && mu__warden_sweep(warden))
         (void)mu_sleep(MU__SWEEP_MS);
+    mu__tracking_close(warden->tracking, obeyed || !warden->sweep_found);
     mu__slot_set(warden->system, MU__SLOT_WARDEN, NULL);
     mu__warden_unref(warden);
 }
@@ -100,6 +106,11 @@ mu__warden *mu__warden_of(const mu_system *system)
 const char *mu__warden_run_id(const mu__warden *warden)
 {
     return warden->run_id;
+}
+
+mu__tracking *mu__warden_tracking(const mu__warden *warden)
+{
+    return warden->tracking;
 }
 
 int mu__warden_pid(mu__warden *warden)
@@ -121,6 +132,7 @@ void mu__warden_unref(mu__warden *warden)
     if (!warden || atomic_fetch_sub(&warden->refs, 1) != 1)
         return;
     mu_lock_deinit(&warden->lock);
+    mu__tracking_free(&warden->tracking);
     free(warden->path);
     free(warden);
 }

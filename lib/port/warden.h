@@ -29,13 +29,16 @@
 
 #include "base/warden_proto.h"
 #include "port/exit.h"
+#include "port/tracking.h"
 
 typedef struct mu__warden mu__warden;
 typedef struct mu__child mu__child;
 
 /*
- * Finds and launches the warden and fills the system's slot. `path`: as mu_system_options. Blocks
- * for the handshake. MU_EWARDEN (the error names the paths), MU_EVERSION, MU_ENOMEM, MU_ESYS.
+ * Takes the tracking directory of the system's options, finds and launches the warden and fills the
+ * system's slot. `path`: as mu_system_options. Blocks for the handshake, and while leftovers of
+ * earlier systems are killed. MU_EWARDEN (the error names the paths), MU_EVERSION, MU_ENOMEM,
+ * MU_ESYS, MU_EINVAL (the directory).
  */
 mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_warden,
                         mu_error *ret_error);
@@ -52,6 +55,9 @@ mu__warden *mu__warden_of(const mu_system *system);
 
 /* What all its processes carry as MUSTER_RUN_ID: "<pid of the host>-<random>". */
 const char *mu__warden_run_id(const mu__warden *warden);
+
+/* The register of its processes; borrowed. */
+mu__tracking *mu__warden_tracking(const mu__warden *warden);
 
 /* The process id of the warden, 0 while there is none. */
 int mu__warden_pid(mu__warden *warden);
@@ -71,6 +77,8 @@ typedef struct mu__child_spec {
     size_t n_passes;
     const mu__wp_rlimit *rlimits;
     size_t n_rlimits;
+    const char *worker_id; /* for the register of processes, as is its generation; NULL: "-" */
+    uint32_t generation;
     uint32_t flags; /* MU__SPAWN_xxx */
     uint32_t umask;
     int nice;

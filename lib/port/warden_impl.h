@@ -53,6 +53,7 @@ struct mu__warden {
     mu_system *system;
     const mu_sys *sys;
     char *path; /* of the program */
+    mu__tracking *tracking;
     char run_id[MU__WP_RUN_ID_MAX];
 
     mu_lock lock;
@@ -72,6 +73,7 @@ struct mu__warden {
     int sweeps_left; /* that have to find nothing; 0: done */
     int64_t sweep_until;
     uint64_t sweep_serial;
+    bool sweep_found; /* the last look found something that will not die */
 };
 
 struct mu__child {

@@ -289,6 +289,7 @@ bool mu__warden_sweep(mu__warden *warden)
     struct sweep sweep = {warden->run_id, strlen(warden->run_id), warden->sweep_serial, false,
                           false};
     (void)mu__proc_each(sweep_one, &sweep);
+    warden->sweep_found = sweep.found;
     warden->sweeps_left = sweep.found || sweep.hidden ? MU__SWEEPS : warden->sweeps_left - 1;
     if (mu__now(warden->system) >= warden->sweep_until)
         warden->sweeps_left = 0;

@@ -1,0 +1,589 @@
+/*
+ * The register of a system's processes and its file (port/tracking.h, muster/tracking.h). Called by
+ * warden.c and child.c; calls track_record.c and track_sweep.c.
+ */
+#include "port/tracking.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/event.h"
+#include "base/lock.h"
+#include "base/proc.h"
+#include "port/track_sweep.h"
+#include "port/warden.h"
+#include "runtime/actor.h"
+#include "runtime/runtime.h"
+
+#define PENDING_MAX (64u * 1024 * 1024)
+#define REWRITE_SIZE                                                                               \
+    (64u * 1024) /* a file over this is written anew when most of it is history                    \
+                  */
+
+struct mu__tracking {
+    mu_system *system;
+    const mu_sys *sys;
+    mu__track_record run;
+    char *dir; /* NULL: no file */
+    int dir_fd;
+    char name[MU__WP_RUN_ID_MAX + 8];
+    mu__track_swept swept;
+
+    mu_lock lock;
+    mu_tracked *items MU_GUARDED_BY(lock); /* the oldest first */
+    size_t count MU_GUARDED_BY(lock), capacity MU_GUARDED_BY(lock);
+    mu__buffer pending MU_GUARDED_BY(lock); /* lines on their way to the file */
+    bool writing MU_GUARDED_BY(lock);       /* by one thread, without the lock; fd is its */
+    bool rewrite MU_GUARDED_BY(lock);       /* the file lacks something, or is long */
+    mu_tracking_stats stats MU_GUARDED_BY(lock);
+
+    int fd; /* with the lock of the file; the writer's */
+};
+
+static mu_err choose_dir(mu__tracking *t, const char *dir, mu_error *ret_error);
+static mu_err open_dir(mu__tracking *t, mu_error *ret_error);
+static mu_err write_anew(mu__tracking *t, const mu__buffer *text);
+static void flush(mu__tracking *t);
+static void report(const mu__tracking *t, const char *dir, const char *why);
+
+/* ---- open and close ------------------------------------------------------------------------ */
+
+/* What this process is, in the words of a file's first line. */
+static void describe_host(mu__track_run *run, const char *run_id)
+{
+    struct stat ns;
+    mu__proc_stat st;
+    (void)snprintf(run->run_id, sizeof run->run_id, "%s", run_id);
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, run->boot_id, sizeof run->boot_id - 1) : 0;
+    if (fd >= 0)
+        (void)close(fd);
+    run->boot_id[n > 0 ? strcspn(run->boot_id, "\n") : 0] = '\0';
+    if (!run->boot_id[0])
+        (void)snprintf(run->boot_id, sizeof run->boot_id, "-");
+    run->pid_ns = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
+    run->host_pid = (int32_t)getpid();
+    run->host_start = mu__proc_read_stat(getpid(), &st) == MU_OK ? st.start : 0;
+}
+
+/* The first line; the file has its name, and its lock, before any process is there to be named. */
+static mu_err begin_file(mu__tracking *t)
+{
+    mu__buffer text;
+    char line[MU__TRACK_LINE_MAX];
+    mu__buffer_init(&text, t->sys, sizeof line);
+    mu_err err = mu__buffer_append(&text, line, mu__track_format(&t->run, line));
+    if (err == MU_OK)
+        err = write_anew(t, &text);
+    mu__buffer_deinit(&text);
+    return err;
+}
+
+static mu_err open_file(mu__tracking *t, mu_error *ret_error)
+{
+    const char *dir = mu__options(t->system)->tracking_dir, *runtime_dir = NULL;
+    char standard[PATH_MAX];
+    bool named = dir != NULL;
+    if (!named && (runtime_dir = secure_getenv("XDG_RUNTIME_DIR")) && runtime_dir[0] == '/' &&
+        snprintf(standard, sizeof standard, "%s/muster", runtime_dir) < (int)sizeof standard)
+        dir = standard;
+    if (!dir || !dir[0])
+        return MU_OK;
+    mu_err err = choose_dir(t, dir, ret_error);
+    if (err == MU_OK) {
+        mu__track_sweep(t->sys, t->dir_fd, &t->run.run, mu__hook(t->system), &t->swept);
+        err = begin_file(t);
+        if (err != MU_OK)
+            (void)mu_error_set(ret_error, err, "tracking_dir %s: %s", dir, mu_strerror(err));
+    }
+    if (err == MU_OK || named || err == MU_ENOMEM)
+        return err;
+    report(t, dir, ret_error && ret_error->message[0] ? ret_error->message : mu_strerror(err));
+    mu_error_clear(ret_error);
+    free(t->dir);
+    t->dir = NULL;
+    return MU_OK;
+}
+
+mu_err mu__tracking_open(mu_system *system, const char *run_id, mu__tracking **ret_tracking,
+                         mu_error *ret_error)
+{
+    const mu_sys *sys = mu__sys(system);
+    mu_error own = MU_ERROR_INIT; /* the reason is needed, whoever asked for it */
+    mu__tracking *t = sys->alloc(sizeof *t);
+    if (!t)
+        return mu_error_set(ret_error, MU_ENOMEM, "no memory for the register of processes");
+    t->system = system;
+    t->sys = sys;
+    t->dir_fd = t->fd = -1;
+    mu_lock_init(&t->lock);
+    mu__buffer_init(&t->pending, sys, PENDING_MAX);
+    t->run.kind = MU__TRACK_RUN;
+    describe_host(&t->run.run, run_id);
+    (void)snprintf(t->name, sizeof t->name, "%s" MU__TRACK_SUFFIX, run_id);
+    mu_err err = open_file(t, &own);
+    if (err != MU_OK) {
+        (void)mu_error_set(ret_error, err, "%s", own.message);
+        mu__tracking_free(&t);
+    } else {
+        *ret_tracking = t;
+    }
+    mu_error_clear(&own);
+    return err;
+}
+
+void mu__tracking_close(mu__tracking *t, bool clean)
+{
+    mu_lock_acquire(&t->lock);
+    bool mine = !t->writing; /* else somebody is still in the middle of a start: it stays open */
+    t->writing = true;       /* for ever */
+    mu_lock_release(&t->lock);
+    if (t->fd >= 0 && clean)
+        (void)unlinkat(t->dir_fd, t->name, 0);
+    if (!mine)
+        return;
+    if (t->fd >= 0)
+        (void)close(t->fd); /* after the unlink: the lock guards the name */
+    t->fd = -1;
+}
+
+void mu__tracking_free(mu__tracking **take_tracking) MU_NO_TSA
+{
+    mu__tracking *t = *take_tracking;
+    *take_tracking = NULL;
+    if (!t)
+        return;
+    if (t->fd >= 0)
+        (void)close(t->fd);
+    if (t->dir_fd >= 0)
+        (void)close(t->dir_fd);
+    mu__buffer_deinit(&t->pending);
+    free(t->items);
+    mu_lock_deinit(&t->lock);
+    free(t->dir);
+    free(t);
+}
+
+/* ---- the directory ------------------------------------------------------------------------- */
+
+static mu_err choose_dir(mu__tracking *t, const char *dir, mu_error *ret_error)
+{
+    size_t length = strlen(dir);
+    if (dir[0] != '/')
+        return mu_error_set(ret_error, MU_EINVAL, "tracking_dir '%s' is not absolute", dir);
+    while (length > 1 && dir[length - 1] == '/') /* behind a slash a link would be followed */
+        length--;
+    t->dir = t->sys->alloc(length + 1);
+    if (!t->dir)
+        return mu_error_set(ret_error, MU_ENOMEM, "no memory for the tracking directory");
+    memcpy(t->dir, dir, length);
+    return open_dir(t, ret_error);
+}
+
+/* Made if it is not there; 0700 and of this user, or it is refused: others could swap its files. */
+static mu_err open_dir(mu__tracking *t, mu_error *ret_error)
+{
+    struct stat st;
+    bool made = mkdir(t->dir, 0700) == 0;
+    if (!made && errno != EEXIST)
+        return mu_error_set(ret_error, MU_ERRNO(errno), "making tracking_dir %s: %s", t->dir,
+                            strerror(errno));
+    t->dir_fd = t->sys->open(t->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (t->dir_fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return mu_error_set(ret_error, MU_ERRNO(ENOTDIR),
+                            "tracking_dir %s is no directory, or a "
+                            "link to one",
+                            t->dir);
+    if (t->dir_fd < 0 || fstat(t->dir_fd, &st) != 0)
+        return mu_error_set(ret_error, MU_ERRNO(errno), "tracking_dir %s: %s", t->dir,
+                            strerror(errno));
+    if (made && fchmod(t->dir_fd, 0700) != 0) /* whatever the umask is */
+        return mu_error_set(ret_error, MU_ERRNO(errno), "tracking_dir %s: %s", t->dir,
+                            strerror(errno));
+    if (st.st_uid != geteuid() || (!made && (st.st_mode & 077)))
+        return mu_error_set(ret_error, MU_ERRNO(EPERM),
+                            "tracking_dir %s belongs to user %u with mode %03o; it must be this "
+                            "user's, with mode 700",
+                            t->dir, (unsigned)st.st_uid, (unsigned)st.st_mode & 0777);
+    return MU_OK;
+}
+
+/* ---- births and deaths --------------------------------------------------------------------- */
+
+static bool make_room_locked(mu__tracking *t) MU_REQUIRES(t->lock)
+{
+    if (t->count < t->capacity)
+        return true;
+    size_t capacity = t->capacity ? 2 * t->capacity : 32;
+    mu_tracked *items = t->sys->resize(t->items, capacity * sizeof *items);
+    if (!items)
+        return false;
+    t->items = items;
+    t->capacity = capacity;
+    return true;
+}
+
+static void note_locked(mu__tracking *t, const mu__track_record *record) MU_REQUIRES(t->lock)
+{
+    char line[MU__TRACK_LINE_MAX];
+    if (!t->dir || t->rewrite)
+        return; /* all of the table will be written */
+    if (mu__buffer_append(&t->pending, line, mu__track_format(record, line)) != MU_OK)
+        t->rewrite = true;
+}
+
+static mu__track_record record_of(const mu_tracked *item)
+{
+    mu__track_record record = {.kind = MU__TRACK_BORN,
+                               .child = {.serial = item->serial,
+                                         .pid = item->os_pid,
+                                         .start = item->start_time,
+                                         .generation = item->generation,
+                                         .actor_slot = item->actor.slot,
+                                         .actor_generation = item->actor.generation}};
+    (void)snprintf(record.child.id, sizeof record.child.id, "%s", item->worker);
+    return record;
+}
+
+void mu__tracking_born(mu__tracking *t, const mu__track_child *child, mu_pid actor)
+{
+    mu_tracked item = {.serial = child->serial,
+                       .os_pid = child->pid,
+                       .start_time = child->start,
+                       .generation = child->generation,
+                       .actor = actor};
+    (void)snprintf(item.worker, sizeof item.worker, "%s", child->id);
+    mu__track_record record = record_of(&item);
+    mu_lock_acquire(&t->lock);
+    t->stats.born++;
+    bool listed = make_room_locked(t);
+    if (listed) /* else its mark still leads to it */
+        t->items[t->count++] = item;
+    else
+        t->stats.write_errors++;
+    note_locked(t, &record);
+    mu_lock_release(&t->lock);
+    flush(t);
+}
+
+void mu__tracking_gone(mu__tracking *t, uint64_t serial)
+{
+    const mu__track_record record = {.kind = MU__TRACK_GONE, .child = {.serial = serial}};
+    mu_lock_acquire(&t->lock);
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->items[i].serial != serial)
+            continue;
+        t->count--;
+        memmove(t->items + i, t->items + i + 1, (t->count - i) * sizeof *t->items);
+        t->stats.gone++;
+        note_locked(t, &record);
+        break;
+    }
+    mu_lock_release(&t->lock);
+}
+
+/* ---- the file ------------------------------------------------------------------------------ */
+
+static mu_err write_whole(const mu_sys *sys, int fd, const unsigned char *data, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = sys->write(fd, data + done, size - done);
+        if (n < 0 && errno != EINTR)
+            return MU_ERRNO(errno);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return MU_OK;
+}
+
+/* What came out short is cut off again, as far as the disk lets us; else its checksum tells. */
+static mu_err append(mu__tracking *t, const mu__buffer *text)
+{
+    struct stat st;
+    if (fstat(t->fd, &st) != 0)
+        return MU_ERRNO(errno);
+    mu_err err = write_whole(t->sys, t->fd, mu__buffer_data(text), mu__buffer_size(text));
+    if (err != MU_OK)
+        (void)!ftruncate(t->fd, st.st_size);
+    return err;
+}
+
+/* Under another name, locked, renamed: whoever looks finds the old file or the new one. */
+static mu_err write_anew(mu__tracking *t, const mu__buffer *text)
+{
+    char made[MU__WP_RUN_ID_MAX + 8];
+    const char *why;
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    (void)snprintf(made, sizeof made, "%s" MU__TRACK_NEW, t->run.run.run_id);
+    (void)unlinkat(t->dir_fd, made, 0); /* of an attempt before */
+    int fd = t->sys->openat(t->dir_fd, made, flags, 0600);
+    if (fd < 0)
+        return MU_ERRNO(errno);
+    mu_err err = MU_OK;
+    if (fchmod(fd, 0600) != 0 || flock(fd, LOCK_EX | LOCK_NB) != 0)
+        err = MU_ERRNO(errno);
+    else if (!mu__track_is_ours(fd, &why))
+        err = MU_ERRNO(EPERM);
+    if (err == MU_OK)
+        err = write_whole(t->sys, fd, mu__buffer_data(text), mu__buffer_size(text));
+    if (err == MU_OK && renameat(t->dir_fd, made, t->dir_fd, t->name) != 0)
+        err = MU_ERRNO(errno);
+    if (err != MU_OK) {
+        (void)unlinkat(t->dir_fd, made, 0);
+        (void)close(fd);
+        return err;
+    }
+    if (t->fd >= 0)
+        (void)close(t->fd);
+    t->fd = fd;
+    return MU_OK;
+}
+
+/* All of the table, as the file should be. */
+static mu_err table_text_locked(mu__tracking *t, mu__buffer *text) MU_REQUIRES(t->lock)
+{
+    char line[MU__TRACK_LINE_MAX];
+    mu_err err = mu__buffer_append(text, line, mu__track_format(&t->run, line));
+    for (size_t i = 0; i < t->count && err == MU_OK; i++) {
+        mu__track_record record = record_of(&t->items[i]);
+        err = mu__buffer_append(text, line, mu__track_format(&record, line));
+    }
+    return err;
+}
+
+/* Takes what there is to write. False: nothing. */
+static bool take_text_locked(mu__tracking *t, mu__buffer *text, bool *ret_anew, mu_err *ret_err)
+    MU_REQUIRES(t->lock)
+{
+    size_t living = (t->count + 1) * MU__TRACK_LINE_MAX;
+    *ret_err = MU_OK;
+    if (t->stats.file_bytes > REWRITE_SIZE && t->stats.file_bytes > 2 * living)
+        t->rewrite = true;
+    *ret_anew = t->rewrite;
+    if (t->rewrite) {
+        mu__buffer_deinit(&t->pending);
+        t->rewrite = false;
+        *ret_err = table_text_locked(t, text);
+        return true;
+    }
+    if (mu__buffer_size(&t->pending) == 0)
+        return false;
+    mu__buffer empty = *text;
+    *text = t->pending;
+    t->pending = empty;
+    return true;
+}
+
+static void account_locked(mu__tracking *t, mu_err err, bool anew, size_t size) MU_REQUIRES(t->lock)
+{
+    if (err != MU_OK) {
+        t->stats.write_errors++;
+        t->rewrite = true; /* by the next birth */
+    } else if (anew) {
+        t->stats.rewrites++;
+        t->stats.file_bytes = size;
+    } else {
+        t->stats.appends++;
+        t->stats.file_bytes += size;
+    }
+}
+
+/* One thread writes, without the lock; what comes meanwhile it takes along. */
+static void flush(mu__tracking *t)
+{
+    mu__buffer text;
+    bool anew;
+    mu_err err = MU_OK;
+    mu__buffer_init(&text, t->sys, PENDING_MAX);
+    mu_lock_acquire(&t->lock);
+    bool mine = t->dir && !t->writing;
+    t->writing |= mine;
+    while (mine && err == MU_OK && take_text_locked(t, &text, &anew, &err)) {
+        mu_lock_release(&t->lock);
+        if (err == MU_OK)
+            err = anew ? write_anew(t, &text) : append(t, &text);
+        mu_lock_acquire(&t->lock);
+        account_locked(t, err, anew, mu__buffer_size(&text));
+        mu__buffer_deinit(&text);
+    }
+    if (mine)
+        t->writing = false;
+    mu_lock_release(&t->lock);
+    if (err != MU_OK)
+        report(t, t->dir, mu_strerror(err));
+}
+
+static void report(const mu__tracking *t, const char *dir, const char *why)
+{
+    MU__EMIT(mu__hook(t->system), "tracking.failed", MU__M({"errors", 1}),
+             MU__D({"directory", dir}, {"reason", why}));
+}
+
+/* ---- muster/tracking.h --------------------------------------------------------------------- */
+
+static mu_err tracking_of(mu_system *system, mu__tracking **ret_tracking)
+{
+    mu_err err = mu__usable(system);
+    if (err == MU_EFORKED)
+        return err;
+    mu__warden *warden = mu__warden_of(system);
+    if (!warden)
+        return MU_ENOTSUP;
+    *ret_tracking = mu__warden_tracking(warden);
+    return MU_OK;
+}
+
+mu_err mu_tracking_list(mu_system *system, mu_tracked **ret_list, size_t *ret_count)
+{
+    mu__tracking *t;
+    mu_err err = tracking_of(system, &t);
+    if (err != MU_OK)
+        return err;
+    mu_lock_acquire(&t->lock);
+    mu_tracked *list = t->sys->alloc((t->count + 1) * sizeof *list);
+    if (list) {
+        if (t->count > 0)
+            memcpy(list, t->items, t->count * sizeof *list);
+        *ret_list = list;
+        *ret_count = t->count;
+    }
+    mu_lock_release(&t->lock);
+    return list ? MU_OK : MU_ENOMEM;
+}
+
+mu_err mu_tracking_find(mu_system *system, int os_pid, mu_tracked *ret_tracked)
+{
+    mu__tracking *t;
+    mu_err err = tracking_of(system, &t);
+    if (err != MU_OK)
+        return err;
+    err = MU_ENOTFOUND;
+    mu_lock_acquire(&t->lock);
+    for (size_t i = 0; i < t->count && err != MU_OK; i++) {
+        if (t->items[i].os_pid == os_pid) {
+            *ret_tracked = t->items[i];
+            err = MU_OK;
+        }
+    }
+    mu_lock_release(&t->lock);
+    return err;
+}
+
+mu_err mu_tracking_info_get(mu_system *system, mu_tracking_info *ret_info)
+{
+    mu__tracking *t;
+    mu_err err = tracking_of(system, &t);
+    if (err != MU_OK)
+        return err;
+    const mu__track_run *run = &t->run.run;
+    mu_tracking_info info = {.pid_namespace = run->pid_ns,
+                             .host_pid = run->host_pid,
+                             .host_start_time = run->host_start,
+                             .warden_pid = mu__warden_pid(mu__warden_of(system))};
+    (void)snprintf(info.run_id, sizeof info.run_id, "%s", run->run_id);
+    (void)snprintf(info.boot_id, sizeof info.boot_id, "%s", run->boot_id);
+    if (t->dir)
+        (void)snprintf(info.file, sizeof info.file, "%s/%s", t->dir, t->name);
+    *ret_info = info;
+    return MU_OK;
+}
+
+mu_err mu_tracking_stats_get(mu_system *system, mu_tracking_stats *ret_stats)
+{
+    mu__tracking *t;
+    mu_err err = tracking_of(system, &t);
+    if (err != MU_OK)
+        return err;
+    mu_lock_acquire(&t->lock);
+    *ret_stats = t->stats;
+    ret_stats->tracked = t->count;
+    mu_lock_release(&t->lock);
+    ret_stats->swept_files = t->swept.files;
+    ret_stats->swept_processes = t->swept.processes;
+    ret_stats->refused_files = t->swept.refused;
+    return MU_OK;
+}
+
+static void compare_with_proc(const mu_tracked *item, mu_tracking_report *report_)
+{
+    mu__proc_stat st;
+    if (mu__proc_read_stat(item->os_pid, &st) != MU_OK)
+        report_->missing++;
+    else if (st.start != item->start_time)
+        report_->foreign++;
+    else if (st.state == 'Z' || st.state == 'X')
+        report_->ending++;
+    else
+        report_->alive++;
+}
+
+/* How many processes the text names that are in the list, which loses them. */
+static size_t cross_off(const char *data, size_t size, mu_tracked *list, size_t count,
+                        mu_tracking_report *report_)
+{
+    mu__track_record record;
+    size_t at = 0, crossed = 0;
+    while (mu__track_next(data, size, &at, &record)) {
+        if (record.kind == MU__TRACK_BORN)
+            report_->file_living++;
+        if (record.kind == MU__TRACK_GONE && report_->file_living > 0)
+            report_->file_living--;
+        for (size_t i = 0; record.kind == MU__TRACK_BORN && i < count; i++) {
+            if (list[i].serial == record.child.serial && list[i].os_pid == record.child.pid) {
+                list[i].os_pid = 0;
+                crossed++;
+            }
+        }
+    }
+    report_->file_torn = size - at;
+    return crossed;
+}
+
+static mu_err compare_with_file(mu__tracking *t, mu_tracked *list, size_t count,
+                                mu_tracking_report *report_)
+{
+    const char *why;
+    size_t size = 0;
+    int fd = t->sys->openat(t->dir_fd, t->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return MU_OK; /* it has been taken away: not ok, and nothing to count */
+    bool ours = mu__track_is_ours(fd, &why);
+    char *data = ours ? mu__track_read(t->sys, fd, &size) : NULL;
+    (void)close(fd);
+    if (data)
+        report_->file_ok =
+            cross_off(data, size, list, count, report_) == count && report_->file_torn == 0;
+    free(data);
+    return MU_OK;
+}
+
+mu_err mu_tracking_validate(mu_system *system, mu_tracking_report *ret_report)
+{
+    mu__tracking *t;
+    mu_tracked *list = NULL;
+    size_t count = 0;
+    mu_tracking_report seen = {.file_ok = false};
+    mu_err err = tracking_of(system, &t);
+    if (err == MU_OK)
+        err = mu_tracking_list(system, &list, &count);
+    if (err != MU_OK)
+        return err;
+    for (size_t i = 0; i < count; i++)
+        compare_with_proc(&list[i], &seen);
+    seen.file_ok = t->dir == NULL;
+    if (t->dir)
+        err = compare_with_file(t, list, count, &seen);
+    free(list);
+    if (err == MU_OK)
+        *ret_report = seen;
+    return err;
+}
