@@ -86,7 +86,7 @@ struct mu__slot {
 
     /* Progress of the first start. */
     enum { MU__START_PENDING, MU__START_SPAWNED, MU__START_READY, MU__START_FAILED } start;
-    bool start_told[2]; /* spawned, settled: the progress callback has been called */
+    bool start_told[2];   /* spawned, settled: the progress callback has been called */
     mu_worker_info first; /* the slot as that start left it: it may be at its next one when told */
 };
 
@@ -297,7 +297,8 @@ mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason);
 
 /* ---- stats.c ------------------------------------------------------------------------------ */
 
-mu_worker_info mu__slot_info_locked(const mu__slot *slot) MU_REQUIRES(&slot->pool->lock);
+mu_worker_info mu__slot_info_locked(const mu_pool *pool, const mu__slot *slot)
+    MU_REQUIRES(&pool->lock);
 
 /* ---- options.c ---------------------------------------------------------------------------- */
 

@@ -75,8 +75,9 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
     *ret_stats = stats;
 }
 
-mu_worker_info mu__slot_info_locked(const mu__slot *slot)
+mu_worker_info mu__slot_info_locked(const mu_pool *pool, const mu__slot *slot)
 {
+    (void)pool;
     mu_worker_info info = slot->info;
     info.state = slot->state;
     if (info.requests > 0)
@@ -84,8 +85,7 @@ mu_worker_info mu__slot_info_locked(const mu__slot *slot)
     return info;
 }
 
-/* The analysis does not see that the pool of its slots is this one. */
-mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count) MU_NO_TSA
+mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count)
 {
     if (!pool || !ret_workers || !ret_count)
         return MU_EINVAL;
@@ -97,7 +97,7 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
         return MU_ENOMEM;
     mu_lock_acquire(&pool->lock);
     for (size_t i = 0; i < count; i++)
-        workers[i] = mu__slot_info_locked(&pool->slots[i]);
+        workers[i] = mu__slot_info_locked(pool, &pool->slots[i]);
     mu_lock_release(&pool->lock);
     *ret_workers = workers;
     *ret_count = count;

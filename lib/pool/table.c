@@ -380,7 +380,7 @@ static mu__channel *retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu
     memcpy(slot->info.reason, reason, length);
     slot->info.reason[length] = '\0';
     if (slot->start < MU__START_READY && slot->first.error == MU_OK)
-        slot->first = mu__slot_info_locked(slot);
+        slot->first = mu__slot_info_locked(pool, slot);
     return channel;
 }
 
@@ -420,7 +420,7 @@ void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t s
     slot->info.timeline.spawn = spawn_ns;
     if (slot->start == MU__START_PENDING) {
         slot->start = MU__START_SPAWNED;
-        slot->first = mu__slot_info_locked(slot);
+        slot->first = mu__slot_info_locked(pool, slot);
         mu__pool_changed_locked(pool);
     }
     mu_lock_release(&pool->lock);
@@ -443,7 +443,7 @@ void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
     mu__backoff_ready(&slot->backoff, now);
     if (slot->start < MU__START_READY) {
         slot->start = MU__START_READY;
-        slot->first = mu__slot_info_locked(slot);
+        slot->first = mu__slot_info_locked(pool, slot);
         slot->first.state = MU_WORKER_IDLE; /* it is about to be */
         mu__pool_changed_locked(pool);
     }
@@ -511,7 +511,7 @@ void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason)
             (void)mu_reason_format(reason, slot->info.reason, sizeof slot->info.reason);
         }
         if (unexplained(&slot->first)) {
-            slot->first = mu__slot_info_locked(slot);
+            slot->first = mu__slot_info_locked(pool, slot);
             slot->first.state = MU_WORKER_RESTARTING;
             slot->first.os_pid = 0;
         }
