@@ -19,7 +19,9 @@
  * belongs to the user: the registry hands it out and never touches what it points at.
  *
  * Thread-safety: any thread, except where an actor is asked for (MU_ENOTACTOR elsewhere). Functions
- * given to the registry run in the caller's thread, without locks, on a snapshot.
+ * given to the registry run in the caller's thread, without locks, on a snapshot: they may use the
+ * registry, and mu_exit in one of them is the caller's.
+ * Errors: MU_EINVAL, everywhere, where something is NULL that must not be, or a key is none.
  * Ownership: keys are copied. Lists are one block each, freed with mu_registry_free.
  */
 #ifndef MUSTER_REGISTRY_H
@@ -36,7 +38,7 @@ typedef struct mu_registry mu_registry;
 
 typedef struct mu_key {
     const void *data; /* NULL: the key is `integer` */
-    size_t size;
+    size_t size;      /* of data; without data 0, or it is no key (MU_EINVAL) */
     int64_t integer;
 } mu_key;
 
@@ -45,17 +47,18 @@ static inline mu_key mu_key_integer(int64_t integer)
     mu_key key = {NULL, 0, integer};
     return key;
 }
-/* `data` may be NULL only if `size` is 0. */
+/* `data` may be NULL only if `size` is 0: else it is no key, and what it is given to says so. */
 static inline mu_key mu_key_bytes(const void *data, size_t size)
 {
     mu_key key = {size ? data : "", size, 0};
     return key;
 }
+/* Of NULL it makes no key. */
 static inline mu_key mu_key_string(const char *text)
 {
-    return mu_key_bytes(text, strlen(text));
+    return mu_key_bytes(text, text ? strlen(text) : 1);
 }
-/* Same kind and same value. */
+/* Same kind and same value; what is no key equals nothing. */
 bool mu_key_equal(mu_key a, mu_key b);
 
 /* ---- start and stop ----------------------------------------------------------------------------
@@ -118,7 +121,7 @@ mu_err mu_registry_unregister_match(mu_registry *registry, mu_key key, mu_regist
 /*
  * Replaces the value of a key that the caller holds by what `update` makes of it; gives new and
  * old. MU_ENOTOWNER otherwise, MU_ENOTSUP with duplicate keys, MU_ENOMEM: `update` has not been
- * called.
+ * called. (One that gives the key up itself is called, and gets MU_ENOTOWNER too.)
  */
 mu_err mu_registry_update_value(mu_registry *registry, mu_key key,
                                 void *(*update)(void *ctx, void *value), void *ctx, void **ret_new,

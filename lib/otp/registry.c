@@ -247,9 +247,9 @@ static mu_err add_locked(mu_registry *r, uint64_t hash, mu_key key, mu_pid pid, 
     return MU_OK;
 }
 
-static mu_err acting_self(mu_registry *r, mu_pid *ret_self)
+static mu_err acting_self(mu_registry *r, const mu_key *key, mu_pid *ret_self)
 {
-    if (!r)
+    if (!r || !mu__key_is_one(key))
         return MU_EINVAL;
     *ret_self = mu_self();
     if (mu_pid_is_none(*ret_self) || ret_self->system != r->system)
@@ -260,7 +260,7 @@ static mu_err acting_self(mu_registry *r, mu_pid *ret_self)
 mu_err mu_registry_register(mu_registry *registry, mu_key key, void *value, mu_pid *ret_holder)
 {
     mu_pid self;
-    mu_err err = acting_self(registry, &self);
+    mu_err err = acting_self(registry, &key, &self);
     if (err != MU_OK)
         return err;
     uint64_t hash = mu__reg_hash(&registry->table, &key);
@@ -287,56 +287,100 @@ mu_err mu__via_register(const mu_via *via, mu_pid *ret_holder)
     return mu_registry_register(via->registry, via->key, via->value, ret_holder);
 }
 
-/* ---- the caller's own: nobody else removes or changes them, so they stay while no lock is held
- * ---- */
+/* ---- the caller's own ------------------------------------------------------------------------
+ *
+ * Nobody else removes or changes them, so what was collected stays true while the user's function
+ * looks at it without a lock, but for what that function does itself: the chain tells afterwards.
+ */
 
 typedef struct own_entry {
     mu__reg_entry *entry;
     void *value;
+    bool meant;
 } own_entry;
 
-/* The caller's entries for the key. *ret_entries is NULL if there are none. */
-static mu_err collect_own(mu_registry *r, mu_key key, mu_pid self, own_entry **ret_entries,
-                          size_t *ret_count)
+typedef struct own_list {
+    mu_registry *registry;
+    mu_key key;
+    uint64_t hash;
+    mu_pid self;
+    own_entry *entries; /* one block, in the order of the chain; NULL: none */
+    size_t n;
+    union {
+        mu_registry_match_fn match;
+        void *(*update)(void *ctx, void *value);
+    } user;
+    void *ctx;
+    void *updated;
+} own_list;
+
+static bool is_own(const own_list *own, const mu__reg_entry *entry)
 {
-    uint64_t hash = mu__reg_hash(&r->table, &key);
-    size_t n = 0, i = 0;
+    return mu_pid_equal(mu__reg_pid(&own->registry->table, entry), own->self);
+}
+
+/* Fills in the caller and its entries for the key. */
+static mu_err collect_own(own_list *own)
+{
+    mu_registry *r = own->registry;
+    mu_err err = acting_self(r, &own->key, &own->self);
+    if (err != MU_OK)
+        return err;
+    own->hash = mu__reg_hash(&r->table, &own->key);
+    size_t n = 0;
     mu_lock_acquire(&r->lock);
-    mu__reg_entry *first = mu__reg_find(&r->table, hash, &key);
-    for (mu__reg_entry *e = first; e; e = mu__reg_find_next(e, hash, &key))
-        n += mu_pid_equal(mu__reg_pid(&r->table, e), self);
-    own_entry *entries = n ? r->sys->alloc(n * sizeof *entries) : NULL;
-    for (mu__reg_entry *e = first; e && entries; e = mu__reg_find_next(e, hash, &key))
-        if (mu_pid_equal(mu__reg_pid(&r->table, e), self))
-            entries[i++] = (own_entry){e, e->value};
+    mu__reg_entry *first = mu__reg_find(&r->table, own->hash, &own->key);
+    for (mu__reg_entry *e = first; e; e = mu__reg_find_next(e, own->hash, &own->key))
+        n += is_own(own, e);
+    own->entries = n ? r->sys->alloc(n * sizeof *own->entries) : NULL;
+    for (mu__reg_entry *e = first; e && own->entries;
+         e = mu__reg_find_next(e, own->hash, &own->key))
+        if (is_own(own, e))
+            own->entries[own->n++] = (own_entry){e, e->value, true};
     mu_lock_release(&r->lock);
-    *ret_entries = entries;
-    *ret_count = i;
-    return n > 0 && !entries ? MU_ENOMEM : MU_OK;
+    return n > 0 && !own->entries ? MU_ENOMEM : MU_OK;
+}
+
+static void run_match(void *arg)
+{
+    own_list *own = arg;
+    for (size_t i = 0; i < own->n; i++)
+        own->entries[i].meant =
+            own->user.match(own->ctx, own->key, own->self, own->entries[i].value);
+}
+
+static notice *remove_meant(own_list *own)
+{
+    mu_registry *r = own->registry;
+    notice *notices = NULL;
+    size_t i = 0;
+    mu_lock_acquire(&r->lock);
+    for (mu__reg_entry *e = mu__reg_find(&r->table, own->hash, &own->key), *next; e; e = next) {
+        next = mu__reg_find_next(e, own->hash, &own->key);
+        size_t found = is_own(own, e) ? i : own->n;
+        while (found < own->n && own->entries[found].entry != e)
+            found++;
+        if (found == own->n)
+            continue;
+        i = found + 1;
+        if (own->entries[found].meant)
+            remove_locked(r, e, &notices);
+    }
+    mu_lock_release(&r->lock);
+    return notices;
 }
 
 mu_err mu_registry_unregister_match(mu_registry *registry, mu_key key, mu_registry_match_fn match,
                                     void *ctx)
 {
-    mu_pid self;
-    own_entry *own = NULL;
-    size_t n = 0;
-    notice *notices = NULL;
-    mu_err err = acting_self(registry, &self);
-    if (err == MU_OK)
-        err = collect_own(registry, key, self, &own, &n);
-    for (size_t i = 0; i < n; i++)
-        if (match && !match(ctx, key, self, own[i].value))
-            own[i].entry = NULL;
-    if (n > 0) {
-        mu_lock_acquire(&registry->lock);
-        for (size_t i = 0; i < n; i++)
-            if (own[i].entry)
-                remove_locked(registry, own[i].entry, &notices);
-        mu_lock_release(&registry->lock);
+    own_list own = {.registry = registry, .key = key, .user.match = match, .ctx = ctx};
+    mu_err err = collect_own(&own);
+    if (own.n > 0) {
+        if (match)
+            mu__reg_run(run_match, &own, own.entries);
+        send_notices(registry, remove_meant(&own));
     }
-    free(own);
-    send_notices(registry, notices);
+    free(own.entries);
     return err;
 }
 
@@ -345,32 +389,44 @@ mu_err mu_registry_unregister(mu_registry *registry, mu_key key)
     return mu_registry_unregister_match(registry, key, NULL, NULL);
 }
 
+static void run_update(void *arg)
+{
+    own_list *own = arg;
+    own->updated = own->user.update(own->ctx, own->entries->value);
+}
+
+static mu_err set_updated(own_list *own)
+{
+    mu_registry *r = own->registry;
+    mu_lock_acquire(&r->lock);
+    mu__reg_entry *entry = mu__reg_find(&r->table, own->hash, &own->key);
+    bool held = entry && is_own(own, entry);
+    if (held)
+        mu__reg_set_value(entry, own->updated);
+    mu_lock_release(&r->lock);
+    return held ? MU_OK : MU_ENOTOWNER;
+}
+
 mu_err mu_registry_update_value(mu_registry *registry, mu_key key,
                                 void *(*update)(void *ctx, void *value), void *ctx, void **ret_new,
                                 void **ret_old)
 {
-    mu_pid self;
-    own_entry *own = NULL;
-    size_t n = 0;
     if (!registry || !update)
         return MU_EINVAL;
     if (registry->keys != MU_KEYS_UNIQUE)
         return MU_ENOTSUP;
-    mu_err err = acting_self(registry, &self);
-    if (err == MU_OK)
-        err = collect_own(registry, key, self, &own, &n);
-    if (err == MU_OK && n == 0)
+    own_list own = {.registry = registry, .key = key, .user.update = update, .ctx = ctx};
+    mu_err err = collect_own(&own);
+    if (err == MU_OK && own.n == 0)
         err = MU_ENOTOWNER;
     if (err == MU_OK) {
-        void *value = update(ctx, own->value);
-        mu_lock_acquire(&registry->lock);
-        mu__reg_set_value(own->entry, value);
-        mu_lock_release(&registry->lock);
-        if (ret_new)
-            *ret_new = value;
-        if (ret_old)
-            *ret_old = own->value;
+        mu__reg_run(run_update, &own, own.entries);
+        err = set_updated(&own);
     }
-    free(own);
+    if (err == MU_OK && ret_new)
+        *ret_new = own.updated;
+    if (err == MU_OK && ret_old)
+        *ret_old = own.entries->value;
+    free(own.entries);
     return err;
 }

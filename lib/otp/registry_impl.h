@@ -7,6 +7,8 @@
 #ifndef MU_OTP_REGISTRY_IMPL_H
 #define MU_OTP_REGISTRY_IMPL_H
 
+#include <stdlib.h>
+
 #include "base/lock.h"
 #include "otp/registry_table.h"
 #include "runtime/actor.h"
@@ -33,5 +35,18 @@ struct mu_registry {
     mu__table holders MU_GUARDED_BY(lock); /* by pid */
     mu__reg_table metas;                   /* likewise; entries of nobody */
 };
+
+/*
+ * Runs a function of the user's. If it calls mu_exit, that is the caller's exit and goes on to the
+ * caller's; `block`, what was allocated for the call, is freed before.
+ */
+static inline void mu__reg_run(void (*run)(void *arg), void *arg, void *block)
+{
+    mu_reason reason;
+    if (!mu__catch_exit(run, arg, &reason))
+        return;
+    free(block);
+    mu_exit(&reason);
+}
 
 #endif

@@ -29,7 +29,7 @@ static inline bool find_one(mu_registry *r, const mu__reg_table *table, const mu
 
 mu_err mu_registry_lookup_one(mu_registry *registry, mu_key key, mu_pid *ret_pid, void **ret_value)
 {
-    if (!registry)
+    if (!registry || !mu__key_is_one(&key))
         return MU_EINVAL;
     if (registry->keys != MU_KEYS_UNIQUE)
         return MU_ENOTSUP;
@@ -48,8 +48,8 @@ mu_pid mu_registry_whereis(mu_registry *registry, mu_key key)
 {
     mu_pid pid;
     void *value;
-    bool unique = registry && registry->keys == MU_KEYS_UNIQUE;
-    return unique && find_one(registry, &registry->table, &key, &pid, &value) ? pid : MU_PID_NONE;
+    bool possible = registry && registry->keys == MU_KEYS_UNIQUE && mu__key_is_one(&key);
+    return possible && find_one(registry, &registry->table, &key, &pid, &value) ? pid : MU_PID_NONE;
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
@@ -108,7 +108,7 @@ static mu_registry_entry *list_locked(mu_registry *r, const scope *s, size_t *re
 static mu_err snapshot(mu_registry *r, const mu_key *key, mu_pid holder,
                        mu_registry_entry **ret_entries, size_t *ret_count)
 {
-    if (!r || !ret_entries || !ret_count)
+    if (!r || !ret_entries || !ret_count || (key && !mu__key_is_one(key)))
         return MU_EINVAL;
     scope s = {key, key ? mu__reg_hash(&r->table, key) : 0, holder};
     mu_err err;
@@ -139,25 +139,38 @@ void mu_registry_free(mu_registry_entry *entries)
     free(entries);
 }
 
+typedef struct match_call {
+    mu_registry_match_fn match;
+    void *ctx;
+    mu_registry_entry *list;
+    size_t n, kept;
+} match_call;
+
+/* Moves those that match to the front. */
+static void run_match(void *arg)
+{
+    match_call *c = arg;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->match(c->ctx, c->list[i].key, c->list[i].pid, c->list[i].value))
+            c->list[c->kept++] = c->list[i];
+}
+
 mu_err mu_registry_select(mu_registry *registry, const mu_key *key, mu_registry_match_fn match,
                           void *ctx, mu_registry_entry **ret_entries, size_t *ret_count)
 {
-    mu_registry_entry *list;
-    size_t n;
-    mu_err err = match && ret_entries && ret_count ? snapshot(registry, key, MU_PID_NONE, &list, &n)
-                                                   : MU_EINVAL;
+    match_call c = {.match = match, .ctx = ctx};
+    mu_err err = match && ret_entries && ret_count
+                     ? snapshot(registry, key, MU_PID_NONE, &c.list, &c.n)
+                     : MU_EINVAL;
     if (err != MU_OK)
         return err;
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (match(ctx, list[i].key, list[i].pid, list[i].value))
-            list[kept++] = list[i];
-    if (kept == 0) {
-        free(list);
-        list = NULL;
+    mu__reg_run(run_match, &c, c.list);
+    if (c.kept == 0) {
+        free(c.list);
+        c.list = NULL;
     }
-    *ret_entries = list;
-    *ret_count = kept;
+    *ret_entries = c.list;
+    *ret_count = c.kept;
     return MU_OK;
 }
 
@@ -202,11 +215,8 @@ mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
     mu_err err = fn ? mu_registry_lookup(registry, key, &c.entries, &c.n) : MU_EINVAL;
     if (err != MU_OK || c.n == 0)
         return err;
-    mu_reason reason;
-    bool exited = mu__catch_exit(run_dispatch, &c, &reason);
+    mu__reg_run(run_dispatch, &c, c.entries);
     free(c.entries);
-    if (exited)
-        mu_exit(&reason); /* it was the caller's, and goes on to the caller's */
     return MU_OK;
 }
 
@@ -214,7 +224,7 @@ mu_err mu_registry_dispatch(mu_registry *registry, mu_key key,
 
 mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 {
-    if (!registry)
+    if (!registry || !mu__key_is_one(&key))
         return MU_EINVAL;
     uint64_t hash = mu__reg_hash(&registry->metas, &key);
     mu_lock_acquire(&registry->lock);
@@ -230,14 +240,14 @@ mu_err mu_registry_put_meta(mu_registry *registry, mu_key key, void *value)
 mu_err mu_registry_meta(mu_registry *registry, mu_key key, void **ret_value)
 {
     mu_pid nobody;
-    if (!registry || !ret_value)
+    if (!registry || !ret_value || !mu__key_is_one(&key))
         return MU_EINVAL;
     return find_one(registry, &registry->metas, &key, &nobody, ret_value) ? MU_OK : MU_ENOTFOUND;
 }
 
 void mu_registry_delete_meta(mu_registry *registry, mu_key key)
 {
-    if (!registry)
+    if (!registry || !mu__key_is_one(&key))
         return;
     uint64_t hash = mu__reg_hash(&registry->metas, &key);
     mu_lock_acquire(&registry->lock);

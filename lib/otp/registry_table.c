@@ -22,6 +22,8 @@ typedef struct buckets {
 
 bool mu_key_equal(mu_key a, mu_key b)
 {
+    if (!mu__key_is_one(&a) || !mu__key_is_one(&b))
+        return false;
     if (!a.data || !b.data)
         return !a.data && !b.data && a.integer == b.integer;
     return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;

@@ -78,6 +78,12 @@ typedef enum mu__reg_peek_result {
 mu_err mu__reg_table_init(mu__reg_table *table, mu_system *system);
 void mu__reg_table_deinit(mu__reg_table *table);
 
+/* False: made of NULL by mistake. The functions below take keys that are keys. */
+static inline bool mu__key_is_one(const mu_key *key)
+{
+    return key->data || key->size == 0;
+}
+
 /* Keys come by pointer here: a lookup is little more than its loads. */
 uint64_t mu__reg_hash(const mu__reg_table *table, const mu_key *key);
 

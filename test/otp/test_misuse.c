@@ -179,6 +179,45 @@ MU_TEST(misuse, REG_11_an_unknown_registry_is_an_error_of_use)
     as_actor(registries_of_none);
 }
 
+static void no_keys(mu_system *system)
+{
+    const mu_key none[] = {mu_key_string(NULL), mu_key_bytes(NULL, 3)};
+    mu_registry *registry = NULL;
+    mu_check_ok(mu_registry_start(system, NULL, &registry));
+    mu_check_ok(mu_registry_register(registry, mu_key_integer(0), NULL, NULL));
+    for (int i = 0; i < 2; i++) {
+        mu_key key = none[i];
+        mu_registry_entry *entries;
+        size_t n;
+        void *value;
+        mu_check(!mu_key_equal(key, key));
+        mu_check(!mu_key_equal(key, mu_key_integer(0)));
+        mu_check_eq(mu_registry_register(registry, key, NULL, NULL), MU_EINVAL);
+        mu_check_eq(mu_registry_unregister(registry, key), MU_EINVAL);
+        mu_check_eq(mu_registry_lookup(registry, key, &entries, &n), MU_EINVAL);
+        mu_check_eq(mu_registry_lookup_one(registry, key, NULL, NULL), MU_EINVAL);
+        mu_check(mu_pid_is_none(mu_registry_whereis(registry, key)));
+        mu_check_eq(mu_registry_select(registry, &key, any, NULL, &entries, &n), MU_EINVAL);
+        mu_check_eq(mu_registry_put_meta(registry, key, NULL), MU_EINVAL);
+        mu_check_eq(mu_registry_meta(registry, key, &value), MU_EINVAL);
+        mu_registry_delete_meta(registry, key);
+        mu_via via = {registry, key, NULL};
+        mu_gen_server_options options = MU_GEN_SERVER_OPTIONS_INIT;
+        options.via = &via;
+        mu_check_eq(mu_gen_server_start(system, &number_server, NULL, &options, NULL, NULL),
+                    MU_EINVAL);
+    }
+    mu_check_ok(mu_registry_lookup(registry, mu_key_bytes(NULL, 0), &(mu_registry_entry *){NULL},
+                                   &(size_t){0})); /* the empty string is a key */
+    mu_check_eq(mu_registry_count(registry), 1u);
+    mu_registry_stop(&registry);
+}
+
+MU_TEST(misuse, a_key_made_of_nothing_is_an_error_and_not_a_crash)
+{
+    as_actor(no_keys);
+}
+
 static void nothings(mu_system *system)
 {
     mu_stream_result result;

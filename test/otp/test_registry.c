@@ -3,65 +3,9 @@
 
 #include <pthread.h>
 
-#include "otp/otp_test.h"
+#include <muster/dynamic_supervisor.h>
 
-#define KEY(text)  mu_key_string(text)
-#define WORD(text) ((void *)(uintptr_t)(text))
-
-static mu_registry *open_registry(mu_system *system, mu_registry_keys keys)
-{
-    mu_registry_options options = MU_REGISTRY_OPTIONS_INIT;
-    options.keys = keys;
-    mu_registry *registry = NULL;
-    mu_check_ok(mu_registry_start(system, &options, &registry));
-    return registry;
-}
-
-/* ---- another actor, which registers what it is told and ends when told ---- */
-
-typedef struct other {
-    mu_registry *registry;
-    mu_key key;
-    void *value;
-    int times;
-    mu_pid pid;
-    _Atomic bool done, end;
-    _Atomic int err;
-} other;
-
-static void hold(void *arg)
-{
-    other *o = arg;
-    for (int i = 0; i < o->times; i++)
-        atomic_store(&o->err, mu_registry_register(o->registry, o->key, o->value, NULL));
-    atomic_store(&o->done, true);
-    while (!atomic_load(&o->end) && mu_sleep(1) == MU_OK)
-        ;
-}
-
-static void start_holder(mu_system *system, other *o)
-{
-    if (!o->times)
-        o->times = 1;
-    mu_check_ok(mu_spawn(system, NULL, hold, o, &o->pid));
-    mu_wait_until(atomic_load(&o->done), 5000);
-}
-
-static void end_holder(other *o)
-{
-    atomic_store(&o->end, true);
-    mu_wait_until(!mu_alive(o->pid), 5000);
-}
-
-static size_t entries(mu_registry *registry, mu_key key)
-{
-    mu_registry_entry *list;
-    size_t n;
-    mu_check_ok(mu_registry_lookup(registry, key, &list, &n));
-    mu_check_eq(list == NULL, n == 0);
-    mu_registry_free(list);
-    return n;
-}
+#include "otp/registry_test.h"
 
 /* ---- unique ---- */
 
@@ -281,160 +225,6 @@ MU_TEST(registry, may_be_stopped_after_its_system)
     mu_registry_stop(&r);
 }
 
-/* ---- values, matches, dispatch ---- */
-
-static void *append(void *ctx, void *value)
-{
-    (void)value;
-    return ctx;
-}
-
-static void updating(mu_system *system)
-{
-    mu_registry *r = open_registry(system, MU_KEYS_UNIQUE);
-    other o = {.registry = r, .key = KEY("theirs")};
-    start_holder(system, &o);
-    void *now = NULL, *before = NULL;
-    mu_check_ok(mu_registry_register(r, KEY("mine"), WORD("old"), NULL));
-    mu_check_ok(mu_registry_update_value(r, KEY("mine"), append, WORD("new"), &now, &before));
-    mu_check_str(now, "new");
-    mu_check_str(before, "old");
-    void *found;
-    mu_check_ok(mu_registry_lookup_one(r, KEY("mine"), NULL, &found));
-    mu_check_str(found, "new");
-    mu_check_eq(mu_registry_update_value(r, KEY("theirs"), append, WORD("x"), &now, &before),
-                MU_ENOTOWNER);
-    mu_check_eq(mu_registry_update_value(r, KEY("none"), append, WORD("x"), &now, &before),
-                MU_ENOTOWNER);
-    mu_registry *many = open_registry(system, MU_KEYS_DUPLICATE);
-    mu_check_ok(mu_registry_register(many, KEY("k"), WORD("v"), NULL));
-    mu_check_eq(mu_registry_update_value(many, KEY("k"), append, WORD("x"), NULL, NULL),
-                MU_ENOTSUP);
-    mu_registry_stop(&many);
-    mu_registry_stop(&r);
-}
-
-MU_TEST(registry, REG_08_only_the_holder_updates_its_value)
-{
-    as_actor(updating);
-}
-
-typedef struct seen {
-    mu_registry *registry;
-    int calls;
-    size_t n;
-    mu_pid caller;
-} seen;
-
-static void see(void *ctx, const mu_registry_entry *list, size_t count)
-{
-    seen *s = ctx;
-    s->calls++;
-    s->n = count;
-    s->caller = mu_self();
-    mu_check(list[0].key.data);
-    /* No lock is held: the registry may be used. */
-    mu_check_ok(mu_registry_unregister(s->registry, list[0].key));
-}
-
-static void fail(void *ctx, const mu_registry_entry *list, size_t count)
-{
-    (void)ctx;
-    (void)list;
-    (void)count;
-    mu_reason reason = mu_reason_exit(6, "in dispatch");
-    mu_exit(&reason);
-}
-
-static void dispatch_failing(void *registry)
-{
-    (void)mu_registry_dispatch(registry, KEY("k"), fail, NULL);
-    mu_check(false);
-}
-
-static void dispatching(mu_system *system)
-{
-    mu_registry *r = open_registry(system, MU_KEYS_DUPLICATE);
-    seen s = {.registry = r};
-    mu_check_ok(mu_registry_dispatch(r, KEY("k"), see, &s));
-    mu_check_eq(s.calls, 0);
-    for (int i = 0; i < 3; i++)
-        mu_check_ok(mu_registry_register(r, KEY("k"), NULL, NULL));
-    mu_reason reason;
-    mu_check(mu__catch_exit(dispatch_failing, r, &reason));
-    mu_check_eq(reason.code, 6);
-    mu_check_ok(mu_registry_dispatch(r, KEY("k"), see, &s));
-    mu_check_eq(s.calls, 1);
-    mu_check_eq(s.n, 3u);
-    mu_check(mu_pid_equal(s.caller, mu_self()));
-    mu_check_eq(mu_registry_count(r), 0u);
-    mu_registry_stop(&r);
-}
-
-MU_TEST(registry, REG_09_dispatch_calls_once_in_the_caller_with_all_and_never_with_none)
-{
-    as_actor(dispatching);
-}
-
-static bool value_is(void *ctx, mu_key key, mu_pid pid, void *value)
-{
-    (void)key;
-    (void)pid;
-    return strcmp(ctx, value) == 0;
-}
-
-static void matching(mu_system *system)
-{
-    mu_registry *r = open_registry(system, MU_KEYS_DUPLICATE);
-    other o = {.registry = r, .key = KEY("k"), .value = WORD("red"), .times = 2};
-    start_holder(system, &o);
-    mu_check_ok(mu_registry_register(r, KEY("k"), WORD("red"), NULL));
-    mu_check_ok(mu_registry_register(r, KEY("k"), WORD("blue"), NULL));
-    mu_check_ok(mu_registry_register(r, KEY("l"), WORD("red"), NULL));
-    size_t n;
-    mu_key k = KEY("k");
-    mu_check_ok(mu_registry_count_match(r, &k, value_is, WORD("red"), &n));
-    mu_check_eq(n, 3u);
-    mu_check_ok(mu_registry_count_match(r, NULL, value_is, WORD("red"), &n));
-    mu_check_eq(n, 4u);
-    mu_registry_entry *list;
-    mu_check_ok(mu_registry_select(r, NULL, value_is, WORD("blue"), &list, &n));
-    mu_check_eq(n, 1u);
-    mu_check(mu_key_equal(list[0].key, k));
-    mu_registry_free(list);
-    mu_check_ok(mu_registry_select(r, &k, value_is, WORD("green"), &list, &n));
-    mu_check(!list && n == 0);
-    mu_check_ok(mu_registry_unregister_match(r, k, value_is, WORD("red")));
-    mu_check_eq(entries(r, k), 3u); /* the others' two, and blue */
-    mu_check_eq(entries(r, KEY("l")), 1u);
-    end_holder(&o);
-    mu_check_eq(mu_registry_count(r), 2u);
-    mu_registry_stop(&r);
-}
-
-MU_TEST(registry, REG_10_match_count_select_and_unregister_by_a_predicate)
-{
-    as_actor(matching);
-}
-
-MU_TEST(registry, REG_11_metadata)
-{
-    mu_system *system = start_system();
-    mu_registry *r = open_registry(system, MU_KEYS_UNIQUE);
-    void *value;
-    mu_check_eq(mu_registry_meta(r, KEY("m"), &value), MU_ENOTFOUND);
-    mu_check_ok(mu_registry_put_meta(r, KEY("m"), WORD("one")));
-    mu_check_ok(mu_registry_put_meta(r, KEY("m"), WORD("two")));
-    mu_check_ok(mu_registry_meta(r, KEY("m"), &value));
-    mu_check_str(value, "two");
-    mu_check_eq(mu_registry_count(r), 0u);
-    mu_registry_delete_meta(r, KEY("m"));
-    mu_registry_delete_meta(r, KEY("m"));
-    mu_check_eq(mu_registry_meta(r, KEY("m"), &value), MU_ENOTFOUND);
-    mu_registry_stop(&r);
-    stop_system(system);
-}
-
 /* ---- listeners ---- */
 
 static void expect_notice(uint64_t tag, const char *key, mu_pid pid, const char *value)
@@ -540,6 +330,30 @@ MU_TEST(registry, REG_13_a_unique_registry_names_servers)
     mu_check_ok(mu_cast(mu_registry_whereis(r, via.key), mu_message_tag(1)));
     mu_registry_stop(&r);
     stop_system(system);
+}
+
+MU_TEST(registry, REG_13_supervisors_too_are_named_by_keys)
+{
+    mu_system *system = start_system();
+    mu_registry *r = open_registry(system, MU_KEYS_UNIQUE);
+    mu_via via = {r, KEY("tree"), NULL}, dynamic_via = {r, KEY("dynamic"), NULL};
+    mu_supervisor_options options = MU_SUPERVISOR(.via = &via);
+    mu_dynamic_supervisor_options dynamic = MU_DYNAMIC_SUPERVISOR(.via = &dynamic_via);
+    mu_pid pid, found;
+    mu_child_counts counts;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    mu_check_eq(mu_supervisor_start(system, &options, &found, NULL), MU_EALREADY_STARTED);
+    mu_check(mu_pid_equal(found, pid));
+    mu_check_ok(mu_dynamic_supervisor_start(system, &dynamic, &pid, NULL));
+    mu_check_eq(mu_dynamic_supervisor_start(system, &dynamic, &found, NULL), MU_EALREADY_STARTED);
+    mu_check(mu_pid_equal(found, pid));
+    mu_check_ok(mu_supervisor_count_children(mu_registry_whereis(r, via.key), &counts));
+    mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
+    mu_check(mu_pid_is_none(mu_registry_whereis(r, dynamic_via.key)));
+    mu_check_eq(mu_supervisor_count_children(mu_registry_whereis(r, dynamic_via.key), &counts),
+                MU_ENOPROC);
+    stop_system(system);
+    mu_registry_stop(&r);
 }
 
 MU_TEST(registry, REG_13_a_duplicate_registry_cannot_name_servers)
