@@ -35,20 +35,28 @@ typedef struct mu_partition_options {
     size_t partitions;   /* 0: the number of processors */
     /* The argument of one copy, given its number; NULL: all get the child's. */
     void *(*partition_arg)(void *arg, size_t partition);
-    const char *name; /* of the supervisor; NULL: none */
+    const char *name;         /* of the supervisor; NULL: none */
+    const struct mu_via *via; /* or a key of a registry; NULL: none; borrowed */
     mu_strategy strategy;
     int intensity; /* as in mu_supervisor_options */
     int64_t period_ms;
 } mu_partition_options;
 
-/* Makes the table; nothing runs yet. MU_EINVAL, MU_ENOMEM. */
+/*
+ * Makes the table; nothing runs yet. MU_EINVAL: something is NULL, a size is not sizeof, the child
+ * does not set exactly one of start, server and supervisor, or it sets destroy_arg or significant;
+ * what else may be wrong with it start says. MU_ENOMEM.
+ */
 mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
                          mu_partitions **ret_partitions);
 
 /* Frees the table. The supervisor must have ended. NULL is allowed. */
 void mu_partitions_free(mu_partitions **take_partitions);
 
-/* Starts the supervisor with all partitions; results as mu_supervisor_start. Once at a time. */
+/*
+ * Starts the supervisor with all partitions; results as mu_supervisor_start. MU_EALREADY_STARTED:
+ * it runs already. One thread at a time.
+ */
 mu_err mu_partitions_start(mu_partitions *partitions, mu_pid *ret_pid, mu_reason *ret_reason);
 
 /* The start function that makes it a child of another supervisor: `arg` is the partitions. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "otp/registry_table.h"
 #include "runtime/actor.h"
 
 enum { ID_SIZE = 24 };
@@ -146,8 +147,17 @@ static mu_err start(mu_partitions *p, bool link, mu_pid *ret_pid, mu_reason *ret
             *ret_reason = mu_reason_error(MU_EINVAL, "partitions is NULL");
         return MU_EINVAL;
     }
+    mu_pid running = unpack(p, atomic_load(&p->supervisor));
+    if (mu_alive(running)) {
+        if (ret_pid)
+            *ret_pid = running;
+        if (ret_reason)
+            *ret_reason = mu_reason_error(MU_EALREADY_STARTED, "the partitions have a supervisor");
+        return MU_EALREADY_STARTED;
+    }
     mu_supervisor_options options = MU_SUPERVISOR_OPTIONS_INIT;
     options.name = p->name[0] ? p->name : NULL;
+    options.via = p->options.via;
     options.strategy = p->options.strategy;
     options.intensity = p->options.intensity;
     options.period_ms = p->options.period_ms;
@@ -190,7 +200,7 @@ static uint64_t spread(mu_key key)
 mu_pid mu_partition_of(const mu_partitions *partitions, mu_key key)
 {
     size_t count = mu_partitions_count(partitions);
-    if (count == 0)
+    if (count == 0 || !mu__key_is_one(&key))
         return MU_PID_NONE;
     const partition *one = &partitions->partitions[spread(key) % count];
     return unpack(partitions, atomic_load(&one->pid));
@@ -209,6 +219,8 @@ static mu_err step(mu_partitions *p, mu_pid supervisor, size_t count, bool down)
 {
     if (!down) {
         mu_err err = mu_supervisor_restart_child(supervisor, p->partitions[count].id, NULL, NULL);
+        if (err == MU_ERUNNING) /* a group restart has brought it back already */
+            err = MU_OK;
         if (err == MU_OK)
             atomic_store(&p->count, count + 1);
         return err;

@@ -1,4 +1,5 @@
 /* Partitions: routing and resizing. Ids: OTP's items PART-xx. */
+#include <muster/dynamic_supervisor.h>
 #include <muster/partition_supervisor.h>
 
 #include "otp/tree_test.h"
@@ -46,7 +47,7 @@ static uint64_t served_by(mu_partitions *partitions, mu_key key)
     return reply.tag;
 }
 
-static void stop(mu_system *system, mu_partitions **partitions, mu_pid pid)
+static void finish(mu_system *system, mu_partitions **partitions, mu_pid pid)
 {
     mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
     mu_partitions_free(partitions);
@@ -73,7 +74,7 @@ MU_TEST(partition_supervisor, PART_01_integers_go_by_their_absolute_value_and_st
         seen[partition] = true;
     }
     mu_check(seen[0] && seen[1] && seen[2] && seen[3]);
-    stop(system, &p, pid);
+    finish(system, &p, pid);
 }
 
 MU_TEST(partition_supervisor, PART_01_the_default_is_one_per_processor)
@@ -82,7 +83,7 @@ MU_TEST(partition_supervisor, PART_01_the_default_is_one_per_processor)
     mu_pid pid;
     mu_partitions *p = start_partitions(system, 0, &pid);
     mu_check_ge(mu_partitions_count(p), 1u);
-    stop(system, &p, pid);
+    finish(system, &p, pid);
 }
 
 MU_TEST(partition_supervisor, PART_01_routing_follows_a_restart)
@@ -94,7 +95,7 @@ MU_TEST(partition_supervisor, PART_01_routing_follows_a_restart)
     mu_check_eq(mu_call(before, mu_message_tag(99), MU_CALL_TIMEOUT, NULL, NULL), MU_EDOWN);
     mu_wait_until(!mu_pid_equal(before, mu_partition_of(p, mu_key_integer(1))), 5000);
     mu_check_eq(served_by(p, mu_key_integer(1)), 1u);
-    stop(system, &p, pid);
+    finish(system, &p, pid);
 }
 
 MU_TEST(partition_supervisor, PART_03_shrinks_to_nothing_and_grows_back_but_not_beyond)
@@ -121,6 +122,74 @@ MU_TEST(partition_supervisor, PART_03_shrinks_to_nothing_and_grows_back_but_not_
     mu_check_eq(mu_partitions_resize(p, 1, &before), MU_ENOPROC);
     mu_partitions_free(&p);
     stop_system(system);
+}
+
+MU_TEST(partition_supervisor, PART_03_grows_over_what_a_group_restart_brought_back)
+{
+    mu_system *system = start_system();
+    mu_partition_options options = {.size = sizeof options,
+                                    .child = MU_CHILD(.server = &number_server),
+                                    .partitions = 3,
+                                    .partition_arg = its_number,
+                                    .strategy = MU_ONE_FOR_ALL};
+    mu_partitions *p = NULL;
+    mu_pid pid;
+    mu_check_ok(mu_partitions_new(system, &options, &p));
+    mu_check_ok(mu_partitions_start(p, &pid, NULL));
+    mu_check_ok(mu_partitions_resize(p, 1, NULL));
+    mu_pid before = mu_partition_of(p, mu_key_integer(0));
+    mu_check_eq(mu_call(before, mu_message_tag(99), MU_CALL_TIMEOUT, NULL, NULL), MU_EDOWN);
+    mu_child_counts counts = {0};
+    mu_wait_until(mu_supervisor_count_children(pid, &counts) == MU_OK && counts.active == 3, 5000);
+    mu_check_eq(mu_partitions_count(p), 1u); /* it is routed to nobody else all the same */
+    mu_check_eq(served_by(p, mu_key_integer(2)), 0u);
+    mu_check_ok(mu_partitions_resize(p, 3, NULL));
+    mu_check_eq(served_by(p, mu_key_integer(2)), 2u);
+    finish(system, &p, pid);
+}
+
+MU_TEST(partition_supervisor, PART_01_copies_of_a_supervisor_under_a_key_of_a_registry)
+{
+    static const mu_dynamic_supervisor_options each = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
+    mu_system *system = start_system();
+    mu_registry *registry = NULL;
+    mu_check_ok(mu_registry_start(system, NULL, &registry));
+    mu_via via = {registry, mu_key_string("partitions"), NULL};
+    mu_partition_options options = {.size = sizeof options,
+                                    .child =
+                                        MU_CHILD(.start = mu_dynamic_supervisor_start_fn,
+                                                 .arg = (void *)&each, .type = MU_SUPERVISOR_CHILD),
+                                    .partitions = 4,
+                                    .via = &via};
+    mu_partitions *p = NULL;
+    mu_pid pid, found;
+    mu_reason reason;
+    mu_check_ok(mu_partitions_new(system, &options, &p));
+    mu_check_ok(mu_partitions_start(p, &pid, NULL));
+    mu_check(mu_pid_equal(pid, mu_registry_whereis(registry, via.key)));
+    mu_check_eq(mu_partitions_start(p, &found, &reason), MU_EALREADY_STARTED);
+    mu_check(mu_pid_equal(pid, found));
+    for (int i = 0; i < 20; i++) {
+        mu_child_spec spec = MU_CHILD(.server = &number_server);
+        mu_check_ok(mu_dynamic_supervisor_start_child(mu_partition_of(p, mu_key_integer(i)), &spec,
+                                                      NULL, NULL));
+    }
+    mu_child_info *list;
+    size_t n;
+    mu_check_ok(mu_supervisor_which_children(pid, &list, &n));
+    mu_check_eq(n, 4u);
+    for (size_t i = 0; i < n; i++) {
+        mu_child_counts counts;
+        mu_check_eq(list[i].type, MU_SUPERVISOR_CHILD);
+        mu_check(mu_pid_equal(list[i].pid, mu_partition_of(p, mu_key_integer(atoi(list[i].id)))));
+        mu_check_ok(mu_supervisor_count_children(list[i].pid, &counts));
+        mu_check_eq(counts.active, 5u);
+    }
+    mu_children_free(list);
+    mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
+    mu_check_ok(mu_partitions_start(p, &pid, NULL)); /* once it is over it may begin anew */
+    finish(system, &p, pid);
+    mu_registry_stop(&registry);
 }
 
 static void be_parent(void *arg)
