@@ -16,8 +16,7 @@
  * children that may crash together wants an intensity of N, since they share the record.
  *
  * Thread-safety, ownership and patience: as muster/supervisor.h, whose mu_supervisor_which_children
- * and mu_supervisor_count_children work here too. A temporary child's argument is destroyed once it
- * has been started, so that a server which wants it longer copies it in init.
+ * and mu_supervisor_count_children work here too.
  */
 #ifndef MUSTER_DYNAMIC_SUPERVISOR_H
 #define MUSTER_DYNAMIC_SUPERVISOR_H

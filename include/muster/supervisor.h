@@ -27,7 +27,9 @@
  * Thread-safety: all functions may be called from any thread except the supervisor's own, and
  * except from init of one of its children (MU_ESELF: both would wait for ever). Ownership: a
  * supervisor copies specs and ids; callbacks, arguments and nested options are borrowed and must
- * outlive it, unless a spec says destroy_arg.
+ * outlive it, unless a spec says destroy_arg. Then the argument of a temporary child is destroyed
+ * once it has started, because it is never started again: a server that wants it longer copies it
+ * in init.
  */
 #ifndef MUSTER_SUPERVISOR_H
 #define MUSTER_SUPERVISOR_H
@@ -99,7 +101,8 @@ typedef struct mu_child_spec {
 
     void *arg;
     void (*destroy_arg)(void *arg); /* for children added at run time: called exactly once, when the
-                                       spec is forgotten or was refused; not in a table */
+                                       spec is forgotten or was refused, or a temporary child has
+                                       started; not in a table */
     mu_restart restart;
     mu_child_type type;  /* implied by `supervisor` */
     int64_t shutdown_ms; /* see above */
@@ -169,7 +172,8 @@ mu_err mu_supervisor_start_child(mu_pid supervisor, const mu_child_spec *spec, m
 
 /*
  * Stops a child according to its shutdown_ms; MU_OK also if it was stopped already. It stays known
- * (a temporary one does not). No strategy, no record, no auto-shutdown. MU_ENOTFOUND.
+ * (a temporary one does not). No strategy, no record, no auto-shutdown. MU_ENOTFOUND; MU_ENOTSUP:
+ * the supervisor is dynamic, its children have no ids (so the next two).
  */
 mu_err mu_supervisor_terminate_child(mu_pid supervisor, const char *id);
 
@@ -195,6 +199,8 @@ typedef struct mu_child_info {
     mu_child_state state;
     mu_child_type type;
     mu_restart restart;
+    int64_t shutdown_ms; /* no default any more: a time, MU_INFINITY, or one of those below 0 */
+    bool significant;
 } mu_child_info;
 
 /*

@@ -78,8 +78,15 @@ static void resolve(mu_child_spec *spec)
         spec->shutdown_ms = spec->type == MU_SUPERVISOR_CHILD ? MU_INFINITY : DEFAULT_SHUTDOWN_MS;
 }
 
-mu_err mu__child_new(mu_system *system, const mu_child_spec *spec, const mu__child_rules *rules,
-                     mu__child **ret_child, mu_reason *ret_reason)
+static mu_err complain(mu_err err, const mu_child_spec *spec, const char *why,
+                       mu_reason *ret_reason)
+{
+    *ret_reason = mu_reason_error(err, "child \"%s\": %s", spec->id ? spec->id : "", why);
+    return err;
+}
+
+mu_err mu__child_check(const mu_child_spec *spec, const mu__child_rules *rules,
+                       mu_reason *ret_reason)
 {
     if (!spec || spec->size != sizeof *spec) {
         *ret_reason = mu_reason_error(MU_EBADSPEC, "child: size is not sizeof(mu_child_spec)");
@@ -88,12 +95,18 @@ mu_err mu__child_new(mu_system *system, const mu_child_spec *spec, const mu__chi
     const char *fault = fault_of(spec);
     if (!fault)
         fault = fault_by_rules(spec, rules);
-    size_t id_size = spec->id && !rules->dynamic ? strlen(spec->id) + 1 : 0;
-    mu__child *child = fault ? NULL : mu__sys(system)->alloc(sizeof *child + id_size);
+    return fault ? complain(MU_EBADSPEC, spec, fault, ret_reason) : MU_OK;
+}
+
+mu_err mu__child_new(mu_system *system, const mu_child_spec *spec, const mu__child_rules *rules,
+                     mu__child **ret_child, mu_reason *ret_reason)
+{
+    mu_err err = mu__child_check(spec, rules, ret_reason);
+    size_t id_size = err == MU_OK && spec->id && !rules->dynamic ? strlen(spec->id) + 1 : 0;
+    mu__child *child = err == MU_OK ? mu__sys(system)->alloc(sizeof *child + id_size) : NULL;
     if (!child) {
-        mu_err err = fault ? MU_EBADSPEC : MU_ENOMEM;
-        *ret_reason = mu_reason_error(err, "child \"%s\": %s", spec->id ? spec->id : "",
-                                      fault ? fault : "no memory");
+        if (err == MU_OK)
+            err = complain(MU_ENOMEM, spec, "no memory", ret_reason);
         mu__child_refuse(spec);
         return err;
     }

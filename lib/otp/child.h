@@ -51,6 +51,10 @@ mu_err mu__child_new(mu_system *system, const mu_child_spec *spec, const mu__chi
                      mu__child **ret_child, mu_reason *ret_reason);
 void mu__child_free(mu__child *child);
 
+/* MU_EBADSPEC with a text that says what is wrong, or MU_OK. Destroys nothing. */
+mu_err mu__child_check(const mu_child_spec *spec, const mu__child_rules *rules,
+                       mu_reason *ret_reason);
+
 /* Destroys the argument of a child that will never be started again. */
 void mu__child_drop_arg(mu__child *child);
 

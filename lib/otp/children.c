@@ -107,7 +107,9 @@ mu_err mu__children_start(mu_pid supervisor, const mu_child_spec *spec,
 {
     mu_reason reason;
     mu__child *child = NULL;
-    mu_err err = mu__children_check(supervisor, &reason);
+    mu_err err = mu__child_check(spec, rules, &reason);
+    if (err == MU_OK)
+        err = mu__children_check(supervisor, &reason);
     if (err != MU_OK)
         mu__child_refuse(spec);
     else
@@ -211,6 +213,8 @@ void mu__children_list_add(mu__children_request *request, const mu__child *child
         .state = child->state,
         .type = child->spec.type,
         .restart = child->spec.restart,
+        .shutdown_ms = child->spec.shutdown_ms,
+        .significant = child->spec.significant,
     };
     if (child->spec.id) {
         size_t size = strlen(child->spec.id) + 1;

@@ -26,7 +26,8 @@ typedef enum mu__children_op {
 typedef struct mu__children_request {
     mu__children_op op;
     mu__child *child; /* START: owned until the supervisor takes it */
-    mu_pid pid;       /* TERMINATE at a dynamic one; the answer of START and RESTART */
+    mu_pid pid;       /* TERMINATE by pid; the answer of START and RESTART */
+    bool by_pid;      /* TERMINATE: as dynamic supervisors know their children */
 
     mu_err err;
     mu_reason reason;
@@ -34,7 +35,7 @@ typedef struct mu__children_request {
     size_t n;
     char *ids; /* where the next id goes, behind the lines */
     mu_child_counts counts;
-    char id[]; /* TERMINATE, RESTART, DELETE */
+    char id[]; /* TERMINATE unless by_pid, RESTART, DELETE */
 } mu__children_request;
 
 /* `id` may be NULL. NULL: no memory. */

@@ -244,11 +244,17 @@ static void answer(mu__children_request *r, mu_err err)
 
 static void on_start(dynamic *d, mu__children_request *r)
 {
+    mu__child *child = r->child;
+    if (child->spec.significant) { /* the spec was checked by rules of another kind */
+        r->err = MU_EBADSPEC;
+        r->reason =
+            mu_reason_error(MU_EBADSPEC, "a child of a dynamic supervisor cannot be significant");
+        return;
+    }
     if (mu__table_count(&d->children) >= d->max_children) {
         answer(r, MU_EMAXCHILDREN);
         return;
     }
-    mu__child *child = r->child;
     mu_pid holder = MU_PID_NONE;
     r->err = start_into_table(d, child, &holder, &r->reason);
     r->pid = r->err == MU_OK ? child->pid : holder;
@@ -261,8 +267,8 @@ static void on_start(dynamic *d, mu__children_request *r)
 
 static void on_terminate(dynamic *d, mu__children_request *r)
 {
-    mu__child *child = find(d, r->pid);
-    answer(r, child ? MU_OK : MU_ENOTFOUND);
+    mu__child *child = r->by_pid ? find(d, r->pid) : NULL;
+    answer(r, !r->by_pid ? MU_ENOTSUP : child ? MU_OK : MU_ENOTFOUND);
     if (!child)
         return;
     mu__child_stop(child);
@@ -303,7 +309,7 @@ static mu_next dynamic_call(void *state, mu_message *message, mu_from from)
     case MU__CHILDREN_COUNT:
         on_count(d, r);
         break;
-    case MU__CHILDREN_RESTART: /* children have no ids to be restarted or deleted by */
+    case MU__CHILDREN_RESTART: /* children have no ids to be known by */
     case MU__CHILDREN_DELETE:
         answer(r, MU_ENOTSUP);
         break;
@@ -389,7 +395,9 @@ mu_err mu_dynamic_supervisor_terminate_child(mu_pid supervisor, mu_pid child)
         return err;
     mu__children_request *request =
         mu__children_request_new(supervisor.system, MU__CHILDREN_TERMINATE, NULL);
-    if (request)
+    if (request) {
+        request->by_pid = true;
         request->pid = child;
+    }
     return mu__children_run(supervisor, request, NULL, NULL);
 }

@@ -372,13 +372,15 @@ static void on_start(supervisor *s, mu__children_request *r)
         if (r->err == MU_OK || (r->err == MU_EIGNORE && child->spec.restart != MU_TEMPORARY)) {
             s->children[s->n++] = child;
             r->child = NULL;
+            if (child->spec.restart == MU_TEMPORARY)
+                mu__child_drop_arg(child); /* it will not be started again */
         }
     }
 }
 
 static void on_terminate(supervisor *s, mu__children_request *r)
 {
-    size_t place = find_id(s, r->id);
+    size_t place = r->by_pid ? s->n : find_id(s, r->id);
     answer(r, place < s->n ? MU_OK : MU_ENOTFOUND);
     if (place == s->n)
         return;
