@@ -1,31 +1,15 @@
-/* What can be asked of a supervisor, and auto-shutdown. Ids: OTP's items SUP-xx. */
+/* What can be asked of a supervisor, and extensions of a child's spec. Ids: OTP's items SUP-xx. */
+#include <muster/dynamic_supervisor.h>
+
 #include "otp/tree_test.h"
 
 static diary book;
 static kid a = {.name = "a", .diary = &book}, b = {.name = "b", .diary = &book},
            c = {.name = "c", .diary = &book}, d = {.name = "d", .diary = &book};
 
-static mu_pid start_table(mu_system *system, const mu_child_spec *table, size_t n,
-                          mu_auto_shutdown auto_shutdown)
-{
-    mu_supervisor_options options = MU_SUPERVISOR_OPTIONS_INIT;
-    options.children = table;
-    options.n_children = n;
-    options.intensity = 10;
-    options.auto_shutdown = auto_shutdown;
-    mu_pid pid = MU_PID_NONE;
-    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
-    return pid;
-}
-
 static mu_pid start_empty(mu_system *system)
 {
     return start_table(system, NULL, 0, MU_AUTO_SHUTDOWN_NEVER);
-}
-
-static void stop(mu_pid pid)
-{
-    mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
 }
 
 /* ---- start_child ---- */
@@ -94,6 +78,49 @@ MU_TEST(supervisor, SUP_21_an_inner_already_started_is_passed_flat)
     stop_system(system);
 }
 
+MU_TEST(supervisor, SUP_21_a_start_that_fails_costs_no_restart)
+{
+    mu_system *system = start_system();
+    mu_supervisor_options options = MU_SUPERVISOR(.intensity = MU_NO_RESTARTS);
+    static const mu_child_spec spec = KID(a);
+    mu_pid pid;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    for (int i = 0; i < 5; i++) {
+        atomic_store(&a.failing_starts, 1);
+        mu_check_eq(mu_supervisor_start_child(pid, &spec, NULL, NULL), MU_EINIT);
+    }
+    mu_check_ok(mu_supervisor_start_child(pid, &spec, NULL, NULL));
+    stop(pid);
+    stop_system(system);
+}
+
+MU_TEST(supervisor, SUP_14_a_restart_that_finds_its_name_taken_is_tried_again)
+{
+    mu_system *system = start_system();
+    static const mu_gen_server_options named = {.size = sizeof named, .name = "the one"};
+    static const mu_child_spec table[] = {
+        MU_CHILD(.id = "x", .server = &kid_server, .server_options = &named, .arg = &a,
+                 .intensity = 1000000, .backoff = {.first_ms = 1, .max_ms = 1})};
+    mu_pid pid = start_table(system, table, 1, MU_AUTO_SHUTDOWN_NEVER), usurper, found;
+    mu_check_ok(mu_sys_suspend(pid, MU_CALL_TIMEOUT));
+    mu_pid first = mu_whereis(system, "the one");
+    mu_check_ok(mu_cast(first, mu_message_tag(DIE_CRASH)));
+    mu_wait_until(!mu_alive(first), 5000);
+    mu_check_ok(mu_gen_server_start(system, &kid_server, &b, &named, &usurper, NULL));
+    mu_check_ok(mu_sys_resume(pid, MU_CALL_TIMEOUT));
+    mu_wait_until(state_of(pid, "x") == MU_CHILD_RESTARTING, 5000);
+    mu_check_ok(mu_supervisor_terminate_child(pid, "x"));
+    mu_check_eq(mu_supervisor_restart_child(pid, "x", &found, NULL), MU_EALREADY_STARTED);
+    mu_check(mu_pid_equal(found, usurper));
+    mu_check_eq(state_of(pid, "x"), MU_CHILD_STOPPED);
+    mu_check(mu_alive(usurper));
+    mu_check_ok(mu_gen_server_stop(usurper, NULL, MU_INFINITY, NULL));
+    mu_check_ok(mu_supervisor_restart_child(pid, "x", NULL, NULL));
+    mu_check_eq(a.starts, 2);
+    stop(pid);
+    stop_system(system);
+}
+
 MU_TEST(supervisor, SUP_22_a_known_id_is_already_started_or_already_present)
 {
     mu_system *system = start_system();
@@ -109,6 +136,11 @@ MU_TEST(supervisor, SUP_22_a_known_id_is_already_started_or_already_present)
     other.id = "b";
     mu_check_eq(mu_supervisor_start_child(pid, &other, &child, NULL), MU_EALREADY_PRESENT);
     mu_check_eq(c.starts, 0); /* the new spec was discarded */
+    static const mu_child_spec ignored = KID(d);
+    atomic_store(&d.ignoring, true);
+    mu_check_eq(mu_supervisor_start_child(pid, &ignored, &child, NULL), MU_EIGNORE);
+    other.id = "d";
+    mu_check_eq(mu_supervisor_start_child(pid, &other, &child, NULL), MU_EALREADY_PRESENT);
     mu_check_ok(mu_supervisor_restart_child(pid, "a", NULL, NULL));
     mu_check_eq(a.starts, 2);
     stop(pid);
@@ -154,6 +186,30 @@ MU_TEST(supervisor, an_argument_is_destroyed_exactly_once_whatever_happens_to_it
     stop_system(system);
 }
 
+MU_TEST(supervisor, SUP_40_the_argument_of_a_temporary_goes_when_it_has_started)
+{
+    mu_system *system = start_system();
+    static const mu_gen_server plain = {.init = init_any};
+    for (int strategy = MU_ONE_FOR_ONE; strategy <= MU_REST_FOR_ONE; strategy++) {
+        mu_supervisor_options options = MU_SUPERVISOR(.strategy = (mu_strategy)strategy);
+        mu_pid pid;
+        _Atomic int n = 0;
+        mu_child_spec spec = MU_CHILD(.id = "t", .server = &plain, .arg = (void *)&n,
+                                      .destroy_arg = destroyed, .restart = MU_TEMPORARY);
+        mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+        mu_check_ok(mu_supervisor_start_child(pid, &spec, NULL, NULL));
+        mu_check_eq(n, 1);
+        mu_check_ok(mu_supervisor_terminate_child(pid, "t"));
+        mu_check_eq(n, 1);
+        spec.restart = MU_TRANSIENT;
+        mu_check_ok(mu_supervisor_start_child(pid, &spec, NULL, NULL));
+        mu_check_eq(n, 1);
+        stop(pid);
+        mu_check_eq(n, 2);
+    }
+    stop_system(system);
+}
+
 /* ---- terminate, restart, delete ---- */
 
 MU_TEST(supervisor, SUP_24_terminate_child_keeps_what_it_stopped_and_forgets_the_temporary)
@@ -171,6 +227,28 @@ MU_TEST(supervisor, SUP_24_terminate_child_keeps_what_it_stopped_and_forgets_the
     mu_check_eq(mu_supervisor_terminate_child(pid, "nobody"), MU_ENOTFOUND);
     mu_check_eq(mu_supervisor_terminate_child(pid, NULL), MU_ENOTFOUND);
     mu_check_diary(&book, "+a +b +c -a -b");
+    stop(pid);
+    stop_system(system);
+}
+
+MU_TEST(supervisor, SUP_24_a_handle_is_no_id_and_siblings_are_left_alone)
+{
+    mu_system *system = start_system();
+    static const mu_child_spec table[] = {
+        KID(a, .restart = MU_TRANSIENT, .significant = true), KID(b),
+        MU_CHILD(.id = "", .server = &kid_server, .server_options = &trapping, .arg = &c)};
+    mu_supervisor_options options =
+        MU_SUPERVISOR(.strategy = MU_ONE_FOR_ALL, .intensity = MU_NO_RESTARTS,
+                      .auto_shutdown = MU_AUTO_SHUTDOWN_ANY, MU_CHILDREN(table));
+    mu_pid pid;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    mu_pid sibling = pid_of(pid, "b");
+    mu_check_eq(mu_dynamic_supervisor_terminate_child(pid, sibling), MU_ENOTFOUND);
+    mu_check_eq(mu_dynamic_supervisor_terminate_child(pid, MU_PID_NONE), MU_ENOTFOUND);
+    mu_check_eq(mu_dynamic_supervisor_terminate_child(pid, pid), MU_ENOTFOUND);
+    mu_check_ok(mu_supervisor_terminate_child(pid, "a"));
+    mu_check(mu_pid_equal(sibling, pid_of(pid, "b")));
+    mu_check_diary(&book, "+a +b +c -a");
     stop(pid);
     stop_system(system);
 }
@@ -227,7 +305,92 @@ MU_TEST(supervisor, SUP_22_SUP_25_a_child_between_two_attempts_is_restarting)
     stop_system(system);
 }
 
+MU_TEST(supervisor, SUP_14_SUP_25_in_a_group_only_the_one_that_failed_is_restarting)
+{
+    mu_system *system = start_system();
+    static const mu_child_spec table[] = {
+        KID(a), KID(b, .backoff = {.first_ms = 60000, .max_ms = 60000}), KID(c)};
+    mu_supervisor_options options =
+        MU_SUPERVISOR(.strategy = MU_REST_FOR_ONE, .intensity = 8, MU_CHILDREN(table));
+    mu_pid pid;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    mu_pid first = pid_of(pid, "a");
+    atomic_store(&b.failing_starts, 1);
+    hit(pid, "a", DIE_CRASH); /* takes b and c along, and b does not start */
+    settle(pid);
+    mu_check(!mu_pid_equal(first, pid_of(pid, "a")));
+    mu_check_eq(state_of(pid, "a"), MU_CHILD_RUNNING);
+    mu_check_eq(state_of(pid, "b"), MU_CHILD_RESTARTING);
+    mu_check_eq(state_of(pid, "c"), MU_CHILD_STOPPED); /* its turn has not come */
+    mu_child_counts counts;
+    mu_check_ok(mu_supervisor_count_children(pid, &counts));
+    mu_check_eq(counts.specs, 3u);
+    mu_check_eq(counts.active, 1u);
+    mu_check_eq(mu_supervisor_delete_child(pid, "b"), MU_ERESTARTING);
+    mu_check_ok(mu_supervisor_terminate_child(pid, "b"));
+    mu_check_eq(state_of(pid, "c"), MU_CHILD_STOPPED);
+    mu_check_ok(mu_supervisor_restart_child(pid, "b", NULL, NULL)); /* alone */
+    mu_check_eq(state_of(pid, "c"), MU_CHILD_STOPPED);
+    stop(pid);
+    stop_system(system);
+}
+
+MU_TEST(supervisor, SUP_31_one_that_is_restarting_does_not_keep_its_supervisor_from_stopping)
+{
+    mu_system *system = start_system();
+    mu_child_spec table[] = {slow_to_return(), KID(b)};
+    mu_pid pid = start_table(system, table, 2, MU_AUTO_SHUTDOWN_NEVER);
+    hit(pid, "a", DIE_CRASH);
+    settle(pid);
+    mu_check_eq(state_of(pid, "a"), MU_CHILD_RESTARTING);
+    stop(pid);
+    mu_check_diary(&book, "+a +b xa -b");
+
+    static const mu_child_spec eager[] = {KID(c, .intensity = 1000000)};
+    pid = start_table(system, eager, 1, MU_AUTO_SHUTDOWN_NEVER);
+    atomic_store(&c.failing_starts, 1000000);
+    mu_check_ok(mu_cast(pid_of(pid, "c"), mu_message_tag(DIE_CRASH)));
+    mu_wait_until(atomic_load(&c.starts) > 3, 5000); /* in the midst of its attempts */
+    stop(pid);
+    stop_system(system);
+}
+
 /* ---- listing ---- */
+
+MU_TEST(supervisor, SUP_04_SUP_26_the_list_tells_what_defaults_have_become)
+{
+    mu_system *system = start_system();
+    static const mu_supervisor_options nested = MU_SUPERVISOR_OPTIONS_INIT;
+    static const mu_child_spec table[] = {
+        KID(a),
+        KID(b, .shutdown_ms = MU_BRUTAL_KILL, .restart = MU_TEMPORARY, .significant = true),
+        KID(c, .type = MU_SUPERVISOR_CHILD),
+        MU_CHILD(.id = "nested", .supervisor = &nested),
+        KID(d, .shutdown_ms = MU_INFINITY),
+    };
+    mu_pid pid = start_table(system, table, 5, MU_AUTO_SHUTDOWN_ANY);
+    static const struct {
+        const char *id;
+        int64_t shutdown_ms;
+        mu_child_type type;
+        bool significant;
+    } expected[] = {{"a", 5000, MU_WORKER, false},
+                    {"b", MU_BRUTAL_KILL, MU_WORKER, true},
+                    {"c", MU_INFINITY, MU_SUPERVISOR_CHILD, false},
+                    {"nested", MU_INFINITY, MU_SUPERVISOR_CHILD, false},
+                    {"d", MU_INFINITY, MU_WORKER, false}};
+    for (size_t i = 0; i < 5; i++) {
+        bool there;
+        mu_child_info info = look_up(pid, expected[i].id, &there);
+        mu_check(there);
+        mu_check_eq(info.shutdown_ms, expected[i].shutdown_ms);
+        mu_check_eq(info.type, expected[i].type);
+        mu_check_eq(info.significant, expected[i].significant);
+        mu_check_eq(info.restart, i == 1 ? MU_TEMPORARY : MU_PERMANENT);
+    }
+    stop(pid);
+    stop_system(system);
+}
 
 MU_TEST(supervisor, SUP_26_which_lists_newest_first_and_count_counts)
 {
@@ -281,127 +444,6 @@ MU_TEST(supervisor, SUP_26_an_ignored_temporary_child_is_not_remembered)
     mu_check_eq(mu_supervisor_start_child(pid, &kept, NULL, NULL), MU_EIGNORE);
     mu_check(known(pid, "d"));
     stop(pid);
-    stop_system(system);
-}
-
-/* ---- significant children ---- */
-
-/* Two significant children and a bystander; ends the first, then the second, in the given ways. */
-static void significant(mu_system *system, mu_auto_shutdown how, mu_restart restart, int first,
-                        bool after_first, int second, bool after_second)
-{
-    mu_child_spec table[] = {KID(a, .significant = true), KID(b, .significant = true), KID(c)};
-    table[0].restart = table[1].restart = restart;
-    mu_pid pid = start_table(system, table, 3, how);
-    forget_diary(&book);
-    mu_check_ok(mu_cast(pid_of(pid, "a"), mu_message_tag((uint64_t)first)));
-    if (after_first) {
-        mu_wait_until(!mu_alive(pid), 5000);
-        mu_check_diary(&book, "xa -c -b");
-        return;
-    }
-    mu_wait_until(book.n >= 1, 5000);
-    settle(pid);
-    hit(pid, "b", second);
-    if (after_second) {
-        mu_wait_until(!mu_alive(pid), 5000);
-        mu_check_diary(&book, "xa xb -c");
-        return;
-    }
-    settle(pid);
-    mu_check(mu_alive(pid));
-    stop(pid);
-}
-
-MU_TEST(supervisor, SUP_35_the_end_of_significant_children_ends_the_supervisor)
-{
-    mu_system *system = start_system();
-    significant(system, MU_AUTO_SHUTDOWN_ANY, MU_TRANSIENT, DIE_NORMAL, true, 0, false);
-    significant(system, MU_AUTO_SHUTDOWN_ANY, MU_TRANSIENT, DIE_SHUTDOWN, true, 0, false);
-    significant(system, MU_AUTO_SHUTDOWN_ANY, MU_TRANSIENT, DIE_CRASH, false, DIE_CRASH, false);
-    significant(system, MU_AUTO_SHUTDOWN_ANY, MU_TEMPORARY, DIE_CRASH, true, 0, false);
-    significant(system, MU_AUTO_SHUTDOWN_ALL, MU_TRANSIENT, DIE_NORMAL, false, DIE_SHUTDOWN, true);
-    significant(system, MU_AUTO_SHUTDOWN_ALL, MU_TRANSIENT, DIE_NORMAL, false, DIE_CRASH, false);
-    significant(system, MU_AUTO_SHUTDOWN_ALL, MU_TEMPORARY, DIE_CRASH, false, DIE_NORMAL, true);
-    stop_system(system);
-}
-
-static void auto_shutdown_reason(mu_system *system)
-{
-    mu_check_ok(mu_trap_exit(true, NULL));
-    static const mu_child_spec table[] = {KID(a, .restart = MU_TRANSIENT, .significant = true)};
-    mu_supervisor_options options =
-        MU_SUPERVISOR(.auto_shutdown = MU_AUTO_SHUTDOWN_ANY, MU_CHILDREN(table));
-    mu_pid pid;
-    mu_check_ok(mu_supervisor_start_link(system, &options, &pid, NULL));
-    mu_check_ok(mu_cast(pid_of(pid, "a"), mu_message_tag(DIE_NORMAL)));
-    mu_reason reason = await_exit(pid);
-    mu_check_eq(reason.cls, MU_REASON_SHUTDOWN);
-}
-
-MU_TEST(supervisor, SUP_35_it_ends_with_shutdown)
-{
-    as_actor(auto_shutdown_reason);
-}
-
-MU_TEST(supervisor, SUP_35_a_significant_child_added_later_needs_auto_shutdown_too)
-{
-    mu_system *system = start_system();
-    mu_pid pid = start_empty(system);
-    static const mu_child_spec spec = KID(a, .restart = MU_TEMPORARY, .significant = true);
-    mu_reason reason;
-    mu_check_eq(mu_supervisor_start_child(pid, &spec, NULL, &reason), MU_EBADSPEC);
-    mu_check_contains(reason.text, "auto_shutdown is off");
-    stop(pid);
-    stop_system(system);
-}
-
-MU_TEST(supervisor, SUP_37_bystanders_terminated_and_insignificant_children_do_not_trigger)
-{
-    mu_system *system = start_system();
-    static const mu_child_spec table[] = {
-        KID(a), KID(b, .restart = MU_TRANSIENT, .significant = true),
-        KID(c, .restart = MU_TEMPORARY, .significant = true), KID(d, .restart = MU_TRANSIENT)};
-    mu_supervisor_options options =
-        MU_SUPERVISOR(.strategy = MU_ONE_FOR_ALL, .intensity = 5,
-                      .auto_shutdown = MU_AUTO_SHUTDOWN_ANY, MU_CHILDREN(table));
-    mu_pid pid;
-    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
-    hit(pid, "d", DIE_NORMAL); /* not significant */
-    settle(pid);
-    hit(pid, "a", DIE_CRASH); /* b and c are stopped along with it */
-    settle(pid);
-    mu_check_eq(state_of(pid, "b"), MU_CHILD_RUNNING);
-    mu_check(!known(pid, "c"));
-    mu_check_ok(mu_supervisor_terminate_child(pid, "b"));
-    settle(pid);
-    mu_check(mu_alive(pid));
-    stop(pid);
-    stop_system(system);
-}
-
-MU_TEST(supervisor, SUP_37_auto_shutdown_climbs_through_significant_supervisors)
-{
-    mu_system *system = start_system();
-    static const mu_child_spec inner[] = {KID(a, .restart = MU_TRANSIENT, .significant = true)};
-    static const mu_supervisor_options nested =
-        MU_SUPERVISOR(.auto_shutdown = MU_AUTO_SHUTDOWN_ANY, MU_CHILDREN(inner));
-    for (int is_significant = 0; is_significant <= 1; is_significant++) {
-        mu_child_spec table[] = {
-            KID(b), MU_CHILD(.id = "nested", .supervisor = &nested, .restart = MU_TRANSIENT)};
-        table[1].significant = is_significant;
-        mu_pid pid = start_table(system, table, 2, MU_AUTO_SHUTDOWN_ANY);
-        mu_pid below = pid_of(pid, "nested");
-        mu_check_ok(mu_cast(pid_of(below, "a"), mu_message_tag(DIE_NORMAL)));
-        mu_wait_until(!mu_alive(below), 5000);
-        if (is_significant) {
-            mu_wait_until(!mu_alive(pid), 5000);
-            continue;
-        }
-        settle(pid);
-        mu_check_eq(state_of(pid, "nested"), MU_CHILD_STOPPED);
-        stop(pid);
-    }
     stop_system(system);
 }
 

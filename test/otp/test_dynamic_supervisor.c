@@ -34,11 +34,6 @@ static mu_child_counts counts_of(mu_pid supervisor)
     return counts;
 }
 
-static void stop(mu_pid pid)
-{
-    mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
-}
-
 static void crash(mu_pid pid)
 {
     mu_check_ok(mu_cast(pid, mu_message_tag(DIE_CRASH)));
@@ -99,10 +94,17 @@ MU_TEST(dynamic_supervisor, DYN_02_every_result_of_start_child)
     spec = (mu_child_spec)KID(b, .significant = true, .restart = MU_TEMPORARY);
     mu_check_eq(mu_dynamic_supervisor_start_child(pid, &spec, &child, &reason), MU_EBADSPEC);
     mu_check_contains(reason.text, "significant");
+    mu_check_eq(mu_supervisor_start_child(pid, &spec, &child, &reason), MU_EBADSPEC);
+    mu_check_contains(reason.text, "significant");
     mu_check_eq(counts_of(pid).specs, 1u);
     mu_check_eq(counts_of(pid).active, 1u);
     stop(pid);
     mu_check_eq(mu_dynamic_supervisor_start_child(pid, &kid_a, &child, &reason), MU_ENOPROC);
+    mu_check_eq(mu_dynamic_supervisor_start_child(MU_PID_NONE, &kid_a, &child, NULL), MU_ENOPROC);
+    /* Looked at before anybody is asked. */
+    mu_check_eq(mu_dynamic_supervisor_start_child(pid, &spec, &child, &reason), MU_EBADSPEC);
+    mu_check_eq(mu_dynamic_supervisor_start_child(MU_PID_NONE, &spec, &child, NULL), MU_EBADSPEC);
+    mu_check_eq(mu_dynamic_supervisor_start_child(MU_PID_NONE, NULL, &child, NULL), MU_EBADSPEC);
     stop_system(system);
 }
 
@@ -209,6 +211,7 @@ MU_TEST(dynamic_supervisor, DYN_08_children_are_anonymous)
     mu_check_eq(counts_of(pid).workers, 5u);
     mu_check_eq(mu_supervisor_restart_child(pid, "a", NULL, NULL), MU_ENOTSUP);
     mu_check_eq(mu_supervisor_delete_child(pid, "a"), MU_ENOTSUP);
+    mu_check_eq(mu_supervisor_terminate_child(pid, "a"), MU_ENOTSUP);
     stop(pid);
     stop_system(system);
 }
@@ -262,6 +265,64 @@ MU_TEST(dynamic_supervisor, SUP_39_a_restart_that_says_ignore_forgets_the_child)
     stop_system(system);
 }
 
+/* The first start goes well, every later one says what it is told. */
+static _Atomic int later;
+
+static mu_err start_once(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    (void)extra;
+    kid *k = arg;
+    if (atomic_load(&k->starts) == 0)
+        return mu_gen_server_start_link(mu_self().system, &kid_server, k, &trapping, ret_pid,
+                                        ret_reason);
+    atomic_fetch_add(&k->starts, 1);
+    if (atomic_load(&later) < 0) {
+        mu_reason oops = mu_reason_exit(7, "raised");
+        mu_exit(&oops);
+    }
+    return (mu_err)atomic_load(&later); /* MU_OK without an actor is junk too */
+}
+
+MU_TEST(dynamic_supervisor, SUP_14_every_result_of_a_restart)
+{
+    mu_system *system = start_system();
+    static const int results[] = {MU_OK, MU_ESPAWN, MU_EALREADY_STARTED, MU_EIGNORE, -1};
+    for (int i = 0; i < 5; i++) {
+        atomic_store(&later, results[i]);
+        atomic_store(&a.starts, 0);
+        mu_pid pid = start_plain(system);
+        mu_child_spec spec = MU_CHILD(.start = start_once, .arg = &a, .intensity = 1000000,
+                                      .backoff = {.first_ms = 1, .max_ms = 1});
+        mu_pid old = add(pid, &spec);
+        crash(old);
+        bool stays = results[i] != MU_EIGNORE;
+        mu_wait_until(stays ? atomic_load(&a.starts) > 3 : counts_of(pid).specs == 0, 5000);
+        mu_check_eq(counts_of(pid).specs, (size_t)stays);
+        mu_check_eq(counts_of(pid).active, 0u);
+        mu_check_eq(mu_dynamic_supervisor_terminate_child(pid, old), stays ? MU_OK : MU_ENOTFOUND);
+        mu_check_eq(counts_of(pid).specs, 0u);
+        stop(pid);
+    }
+    stop_system(system);
+}
+
+MU_TEST(dynamic_supervisor, SUP_31_one_that_is_restarting_does_not_keep_it_from_stopping)
+{
+    mu_system *system = start_system();
+    mu_child_spec slow = KID(a, .backoff = {.first_ms = 60000, .max_ms = 60000});
+    mu_child_spec eager = KID(b, .intensity = 1000000);
+    mu_pid pid = start_plain(system), waiting = add(pid, &slow), trying = add(pid, &eager);
+    crash(waiting);
+    mu_check_eq(counts_of(pid).active, 1u);
+    atomic_store(&b.failing_starts, 1000000);
+    mu_check_ok(mu_cast(trying, mu_message_tag(DIE_CRASH)));
+    mu_wait_until(atomic_load(&b.starts) > 3, 5000);
+    stop(pid);
+    mu_check_eq(mu_system_actors(system), 0u);
+    mu_check_eq(a.starts, 1);
+    stop_system(system);
+}
+
 MU_TEST(dynamic_supervisor, SUP_40_children_stop_in_parallel)
 {
     mu_system *system = start_system();
@@ -291,6 +352,90 @@ MU_TEST(dynamic_supervisor, SUP_40_each_child_has_its_own_time_from_one_beginnin
     mu_check_diary(&book, "+a +b +b -a");
     mu_wait_until(mu_system_abandoned_threads(system) == 0, 5000);
     stop_system(system);
+}
+
+/* How each child ended, with the reason that it had. */
+static void reasons_of_the_stopped(mu_system *system)
+{
+    static const struct {
+        int64_t shutdown_ms;
+        bool traps;
+        mu_reason_class ends;
+    } kinds[] = {
+        {MU_INFINITY, false, MU_REASON_SHUTDOWN},
+        {1000, false, MU_REASON_SHUTDOWN},
+        {MU_INFINITY, true, MU_REASON_SHUTDOWN},
+        {1000, true, MU_REASON_SHUTDOWN},
+        {MU_BRUTAL_KILL, false, MU_REASON_KILLED},
+        {MU_BRUTAL_KILL, true, MU_REASON_KILLED},
+        {20, true, MU_REASON_KILLED}, /* stubborn */
+    };
+    enum { KINDS = sizeof kinds / sizeof kinds[0] };
+    mu_pid pid = start_plain(system);
+    mu_ref refs[KINDS];
+    for (int i = 0; i < KINDS; i++) {
+        mu_child_spec spec = KID(a, .shutdown_ms = kinds[i].shutdown_ms);
+        spec.server_options = kinds[i].traps ? &trapping : NULL;
+        mu_pid child = add(pid, &spec);
+        mu_check_ok(mu_monitor(child, &refs[i]));
+        if (kinds[i].shutdown_ms == 20)
+            mu_check_ok(mu_cast(child, mu_message_tag(BE_STUBBORN)));
+    }
+    stop(pid);
+    for (int n = 0; n < KINDS; n++) {
+        mu_message m;
+        mu_check_ok(mu_receive(&m, 10000));
+        const mu_down_notice *down = m.data;
+        int i = 0;
+        while (refs[i] != down->ref)
+            i++;
+        mu_check_eq(down->reason.cls, kinds[i].ends);
+        mu_message_clear(&m);
+    }
+    atomic_store(&a.let_go, true);
+    mu_wait_until(mu_system_abandoned_threads(system) == 0, 5000);
+}
+
+MU_TEST(dynamic_supervisor, SUP_28_SUP_29_each_child_is_stopped_in_its_own_way)
+{
+    as_actor(reasons_of_the_stopped);
+}
+
+static mu_reason parting;
+
+static void part(void *state, const mu_reason *reason)
+{
+    (void)state;
+    (void)reason;
+    mu_exit(&parting);
+}
+
+static const mu_gen_server parting_server = {.init = kid_init, .terminate = part};
+
+static void ends_of_its_own(mu_system *system)
+{
+    const mu_reason reasons[] = {mu_reason_normal(), mu_reason_shutdown_detail("mine"),
+                                 mu_reason_exit(4, "other")};
+    for (int i = 0; i < 9; i++) {
+        mu_child_spec spec = MU_CHILD(.server = &parting_server, .arg = &a,
+                                      .server_options = &trapping, .restart = (mu_restart)(i / 3));
+        parting = reasons[i % 3];
+        mu_pid pid = start_plain(system);
+        mu_ref ref, child_ref;
+        mu_check_ok(mu_monitor(add(pid, &spec), &child_ref));
+        stop(pid);
+        mu_reason died = await_down(child_ref);
+        mu_check(mu_reason_equal(&died, &reasons[i % 3]));
+        mu_check_eq(mu_monitor(pid, &ref), MU_OK);
+        died = await_down(ref);
+        mu_check_eq(died.code, MU_ENOPROC);
+    }
+    mu_check_eq(a.starts, 9); /* none was started again */
+}
+
+MU_TEST(dynamic_supervisor, SUP_40_a_child_may_end_with_another_reason_than_shutdown)
+{
+    as_actor(ends_of_its_own);
 }
 
 static void destroyed(void *arg)

@@ -9,7 +9,7 @@
 
 #include "otp/otp_test.h"
 
-enum { DIE_NORMAL = 1, DIE_SHUTDOWN, DIE_CRASH, BE_STUBBORN };
+enum { DIE_NORMAL = 1, DIE_SHUTDOWN, DIE_CRASH, BE_STUBBORN, WRITE_DOWN, UNLINK };
 
 typedef struct kid {
     const char *name;
@@ -20,12 +20,15 @@ typedef struct kid {
     _Atomic int slow_start_ms;
     _Atomic int starts;
     _Atomic bool let_go; /* ends the stubborn */
+    _Atomic bool held;   /* its init does not return while this is set */
 } kid;
 
 static inline mu_init kid_init(void *arg)
 {
     kid *k = arg;
     atomic_fetch_add(&k->starts, 1);
+    while (atomic_load(&k->held))
+        mu_test_nap();
     if (atomic_load(&k->slow_start_ms))
         (void)mu_sleep(atomic_load(&k->slow_start_ms));
     if (atomic_load(&k->failing_starts) > 0) {
@@ -49,6 +52,12 @@ static inline mu_next kid_cast(void *arg, mu_message *message)
         return mu_stop(mu_reason_shutdown_detail("done"));
     case DIE_CRASH:
         return mu_stop(mu_reason_exit(99, "crash"));
+    case WRITE_DOWN:
+        note(k->diary, "%s", k->name);
+        return mu_noreply();
+    case UNLINK:
+        mu_check_ok(mu_unlink(mu__parent()));
+        return mu_noreply();
     default: /* hears nothing any more: a thread that is stuck */
         while (!atomic_load(&k->let_go))
             mu_test_nap();
@@ -73,6 +82,25 @@ static const mu_gen_server_options trapping = {.size = sizeof(mu_gen_server_opti
 #define KID(kid_, ...)                                                                             \
     MU_CHILD(.id = #kid_, .server = &kid_server, .server_options = &trapping, .arg = &(kid_),      \
              ##__VA_ARGS__)
+
+/* A supervisor that allows ten restarts. */
+static inline mu_pid start_table(mu_system *system, const mu_child_spec *table, size_t n,
+                                 mu_auto_shutdown auto_shutdown)
+{
+    mu_supervisor_options options = MU_SUPERVISOR_OPTIONS_INIT;
+    options.children = table;
+    options.n_children = n;
+    options.intensity = 10;
+    options.auto_shutdown = auto_shutdown;
+    mu_pid pid = MU_PID_NONE;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    return pid;
+}
+
+static inline void stop(mu_pid pid)
+{
+    mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
+}
 
 /* A child's line in the listing; state MU_CHILD_STOPPED and no pid if it is not known. */
 static inline mu_child_info look_up(mu_pid supervisor, const char *id, bool *known)
