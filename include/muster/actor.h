@@ -108,11 +108,14 @@ typedef struct mu_down_notice {
 mu_message mu_message_tag(uint64_t tag);
 /* A message that takes `data` over. */
 mu_message mu_message_take(uint64_t tag, void *data, size_t size, void (*destroy)(void *));
-/* A message with a copy of `size` bytes; tag MU_TAG_NOMEM if memory is short. */
+/*
+ * A message with a copy of `size` bytes; tag MU_TAG_NOMEM if memory is short. `data` NULL: a
+ * message without payload, whatever `size` says.
+ */
 mu_message mu_message_copy(uint64_t tag, const void *data, size_t size);
-/* A message with a copy of a string, its terminator included. */
+/* A message with a copy of a string, its terminator included; NULL: without payload. */
 mu_message mu_message_string(uint64_t tag, const char *text);
-/* Destroys the payload and empties the message. Calling it twice is harmless. */
+/* Destroys the payload and empties the message. Calling it twice is harmless, as is NULL. */
 void mu_message_clear(mu_message *message);
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -194,7 +197,9 @@ mu_err mu_trap_exit(bool on, bool *ret_previous);
 /*
  * Puts a message into a mailbox. Consumes it in every case. MU_OK also when the target is dead
  * (silently dropped, as in OTP). MU_EKILLED: the sender has been told to exit and sends no more;
- * MU_ENOMEM, MU_EFULL (only with a mailbox_limit): not sent. Never blocks. Any thread.
+ * MU_ENOMEM, MU_EFULL (only with a mailbox_limit): not sent. MU_EINVAL: it has the tag of an exit,
+ * down or timer notice and not its data (a notice that was received may be passed on). Never
+ * blocks. Any thread.
  */
 mu_err mu_send(mu_pid pid, mu_message message);
 
@@ -203,7 +208,7 @@ mu_err mu_send_name(mu_system *system, const char *name, mu_message message);
 
 /*
  * Takes the oldest message out of the calling actor's mailbox, waiting up to `timeout_ms` (0
- * polls). The caller owns it. MU_ETIMEOUT, MU_EKILLED, MU_ENOTACTOR.
+ * polls). The caller owns it. MU_ETIMEOUT, MU_EKILLED, MU_ENOTACTOR, MU_EINVAL (nowhere to put it).
  */
 mu_err mu_receive(mu_message *ret_message, int64_t timeout_ms);
 
@@ -230,7 +235,8 @@ mu_err mu_unlink(mu_pid pid);
 
 /*
  * Watches `pid`: exactly one down notice with the true reason, at once with `noproc` (class error,
- * code MU_ENOPROC) if it is dead already.
+ * code MU_ENOPROC) if it is dead already. An actor that watches itself never hears of it.
+ * MU_EINVAL: `ret_ref` is NULL, MU_ENOMEM, MU_EKILLED.
  */
 mu_err mu_monitor(mu_pid pid, mu_ref *ret_ref);
 
@@ -253,13 +259,13 @@ mu_pid mu_whereis(mu_system *system, const char *name);
 
 /* ---- figures and references -------------------------------------------------------------- */
 
-/* Killed actors whose thread has not returned yet. */
+/* Killed actors whose thread has not returned yet; 0 for no system (NULL). */
 size_t mu_system_abandoned_threads(const mu_system *system);
 
-/* Living actors. */
+/* Living actors; 0 for no system. */
 size_t mu_system_actors(const mu_system *system);
 
-/* A fresh reference, never used before in this system. */
+/* A fresh reference, never used before in this system; 0, which is none, without a system. */
 mu_ref mu_make_ref(mu_system *system);
 
 MU_END_DECLS

@@ -40,7 +40,8 @@ mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
  */
 size_t mu_system_stop(mu_system **take_system);
 
-/* What all processes of the system carry in their environment as MUSTER_RUN_ID; "" without any. */
+/* What all processes of the system carry in their environment as MUSTER_RUN_ID; "" without any, or
+ * NULL. */
 const char *mu_system_run_id(const mu_system *system);
 
 /* The top supervisor (a supervisor of strategy one_for_one): pools and user children go below it.

@@ -29,10 +29,13 @@ typedef struct mu_timer_notice {
     mu_message message; /* owned by the notice */
 } mu_timer_notice;
 
-/* Now on the system's monotonic clock, in nanoseconds. */
+/* Now on the system's monotonic clock, in nanoseconds; NULL: on CLOCK_MONOTONIC. */
 int64_t mu_now(mu_system *system);
 
-/* Sends `message` to `pid` in `delay_ms`. Consumes the message. MU_EINVAL (negative), MU_ENOMEM. */
+/*
+ * Sends `message` to `pid` in `delay_ms`. Consumes the message. A dead destination is no error.
+ * MU_EINVAL (negative, no destination, or as mu_send), MU_ENOMEM, MU_ESTOPPED, MU_EFORKED.
+ */
 mu_err mu_send_after(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer);
 
 /* The same at an absolute monotonic time in nanoseconds; one in the past fires at once. */
@@ -40,6 +43,8 @@ mu_err mu_send_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer 
 
 /* As mu_send_after, but delivered as MU_TAG_TIMER with a mu_timer_notice around the message. */
 mu_err mu_start_timer(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer);
+/* The same at an absolute time, as mu_send_at. */
+mu_err mu_start_timer_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer);
 
 /*
  * Sends an empty message with `tag` every `period_ms` (> 0), at a fixed rate, until cancelled or

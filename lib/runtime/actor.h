@@ -44,6 +44,9 @@ mu_err mu__tell(mu_pid pid, mu_message message);
 /* The same with a node that was made beforehand for `pid`: it cannot fail. Consumes the node. */
 void mu__tell_node(mu_pid pid, mu__node *take_node);
 
+/* As mu_unlink. *ret_linked: they were linked until now, so no notice of an end has come. */
+mu_err mu__unlink(mu_pid pid, bool *ret_linked);
+
 /* Messages the calling actor has not received yet (drains first). */
 size_t mu__queue_length(void);
 

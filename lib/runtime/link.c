@@ -129,17 +129,25 @@ mu_err mu_link(mu_pid pid)
     return MU_OK;
 }
 
-mu_err mu_unlink(mu_pid pid) MU_NO_TSA
+mu_err mu_unlink(mu_pid pid)
+{
+    bool linked;
+    return mu__unlink(pid, &linked);
+}
+
+mu_err mu__unlink(mu_pid pid, bool *ret_linked) MU_NO_TSA
 {
     mu__actor *self = NULL;
     mu_err err = acting_self(&self);
     mu__actor *peer = mu__actor_of(pid);
+    *ret_linked = false;
     if (err != MU_OK || !peer || peer == self)
         return err;
     lock_pair(self, peer);
     mu__edge *mine = mu__edge_take(&self->links, pid, 0);
     mu__edge *theirs = mine ? mu__edge_take(&peer->links, mu__pid_of(self), 0) : NULL;
     unlock_pair(self, peer);
+    *ret_linked = mine != NULL;
     mu__edge_free(mine);
     mu__edge_free(theirs);
     return MU_OK;
@@ -159,7 +167,7 @@ static mu_err notice_noproc(mu__actor *self, mu_pid pid, mu_ref ref)
 mu_err mu_monitor(mu_pid pid, mu_ref *ret_ref)
 {
     mu__actor *self = NULL;
-    mu_err err = acting_self(&self);
+    mu_err err = ret_ref ? acting_self(&self) : MU_EINVAL;
     if (err != MU_OK)
         return err;
     mu_ref ref = mu_make_ref(self->system);

@@ -69,4 +69,10 @@ void mu__node_free(mu__node *node);
 /* Frees the node alone; its payload has been moved out. */
 void mu__node_recycle(mu__node *node);
 
+/*
+ * message.c: false for a message that has the tag of a notice and not its data, which only a user
+ * can have made; whoever received it would read what is not there.
+ */
+bool mu__notice_is_whole(const mu_message *message);
+
 #endif

@@ -99,6 +99,10 @@ mu_err mu__post(mu_pid pid, mu__kind kind, mu_message message, mu__reply_to from
 
 mu_err mu_send(mu_pid pid, mu_message message)
 {
+    if (message.tag >= MU_TAG_RESERVED && !mu__notice_is_whole(&message)) {
+        mu_message_clear(&message);
+        return MU_EINVAL;
+    }
     return mu__post(pid, MU__KIND_MESSAGE, message, (mu__reply_to){NULL, 0});
 }
 
@@ -288,6 +292,8 @@ mu_err mu_receive_match(bool (*match)(const mu_message *message, void *arg), voi
                         mu_message *ret_message, int64_t timeout_ms)
 {
     const mu__actor *self = mu__actor_self();
+    if (!ret_message)
+        return MU_EINVAL;
     matcher m = {match, arg, self && self->answers_calls};
     int64_t deadline = deadline_in(timeout_ms);
     for (;;) {

@@ -192,7 +192,7 @@ int64_t mu__now(const mu_system *system)
 
 int64_t mu_now(mu_system *system)
 {
-    return mu__now(system);
+    return system ? mu__now(system) : mu_clock_now(&mu__clock_monotonic);
 }
 
 void *mu__slot_get(const mu_system *system, mu__slot_id id)
@@ -207,15 +207,15 @@ void mu__slot_set(mu_system *system, mu__slot_id id, void *value)
 
 mu_ref mu_make_ref(mu_system *system)
 {
-    return atomic_fetch_add(&system->next_ref, 1);
+    return system ? atomic_fetch_add(&system->next_ref, 1) : 0;
 }
 
 size_t mu_system_abandoned_threads(const mu_system *system)
 {
-    return atomic_load(&((mu_system *)system)->n_abandoned);
+    return system ? atomic_load(&((mu_system *)system)->n_abandoned) : 0;
 }
 
 size_t mu_system_actors(const mu_system *system)
 {
-    return atomic_load(&((mu_system *)system)->n_alive);
+    return system ? atomic_load(&((mu_system *)system)->n_alive) : 0;
 }

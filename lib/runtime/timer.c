@@ -18,6 +18,7 @@ typedef struct mu__timer {
     mu_pid pid;
     mu_timer id;
     int64_t period_ns;              /* 0: once */
+    bool cancelled;                 /* when it was about to fire: it delivers nothing any more */
     mu__node *node;                 /* what will be sent; made beforehand, so firing cannot fail */
     struct mu__timer *next, **link; /* list of the destination's timers */
 } mu__timer;
@@ -83,26 +84,31 @@ static void timer_free(mu__timer *timer)
     free(timer);
 }
 
-/* The timer that an id names, if it has not been entered anew. */
+/* The timer that an id names, if it has not been entered anew and will still deliver. */
 static mu__timer *find_locked(mu__timers *timers, mu_timer id) MU_REQUIRES(&timers->lock)
 {
     uint32_t index = (uint32_t)id;
     if (index >= timers->room || timers->table[index].generation != id >> 32)
         return NULL;
-    return timers->table[index].timer;
+    mu__timer *timer = timers->table[index].timer;
+    return timer && !timer->cancelled ? timer : NULL;
 }
 
 /* ---- firing, in the I/O thread ------------------------------------------------------------ */
 
-/* An interval timer goes on at its fixed rate; a tick for which there is no memory is left out. */
-static mu__node *next_tick(mu__timer *timer)
+/*
+ * An interval timer goes on at its fixed rate; a tick for which there is no memory is left out. It
+ * is sent under the lock, because the cancel that gets the lock next promises that none follows; a
+ * tick has no payload, so no code of users can run here.
+ */
+static void tick_locked(mu__timer *timer)
 {
-    mu__node *tick = mu__node_new(MU__KIND_MESSAGE, 0, mu_message_tag(timer->node->message.tag),
+    mu__node *next = mu__node_new(MU__KIND_MESSAGE, 0, mu_message_tag(timer->node->message.tag),
                                   (mu__reply_to){NULL, 0});
-    mu__node *due = timer->node;
-    if (tick)
-        timer->node = tick;
-    return tick ? due : NULL;
+    if (!next)
+        return;
+    (void)mu__deliver(mu__actor_of(timer->pid), timer->pid, timer->node);
+    timer->node = next;
 }
 
 static void fire_timer(mu__alarm *alarm)
@@ -113,10 +119,14 @@ static void fire_timer(mu__alarm *alarm)
 
     mu_lock_acquire(&system->timers.lock);
     /* A timer whose destination died meanwhile has nobody left who would end it. */
-    bool again = timer->period_ns > 0 && mu__living(pid);
-    mu__node *due = again ? next_tick(timer) : timer->node;
-    if (!again)
+    bool again = timer->period_ns > 0 && !timer->cancelled && mu__living(pid);
+    mu__node *due = NULL;
+    if (again) {
+        tick_locked(timer);
+    } else if (!timer->cancelled) {
+        due = timer->node;
         timer->node = NULL;
+    }
     again = again && mu__alarm_set(system, alarm, alarm->deadline + timer->period_ns) == MU_OK;
     if (!again)
         leave_locked(&system->timers, timer);
@@ -190,7 +200,8 @@ static mu_err check_destination(mu_pid pid)
 
 mu_err mu_send_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
 {
-    mu_err err = deadline_ns < 0 ? MU_EINVAL : check_destination(pid);
+    bool sound = deadline_ns >= 0 && mu__notice_is_whole(&message);
+    mu_err err = sound ? check_destination(pid) : MU_EINVAL;
     if (err != MU_OK)
         return refuse(err, &message);
     mu__timer *timer = NULL;
@@ -212,17 +223,26 @@ static void notice_free(void *data)
     free(notice);
 }
 
-mu_err mu_start_timer(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer)
+mu_err mu_start_timer_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
 {
-    if (delay_ms < 0 || !pid.system)
+    if (deadline_ns < 0 || !pid.system)
         return refuse(MU_EINVAL, &message);
+    if (message.tag == MU_TAG_NOMEM)
+        return MU_ENOMEM;
     mu_timer_notice *notice = pid.system->sys->alloc(sizeof *notice);
     if (!notice)
         return refuse(MU_ENOMEM, &message);
     notice->message = message;
-    return mu_send_after(pid, delay_ms,
-                         mu_message_take(MU_TAG_TIMER, notice, sizeof *notice, notice_free),
-                         ret_timer);
+    return mu_send_at(pid, deadline_ns,
+                      mu_message_take(MU_TAG_TIMER, notice, sizeof *notice, notice_free),
+                      ret_timer);
+}
+
+mu_err mu_start_timer(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer)
+{
+    if (delay_ms < 0 || !pid.system)
+        return refuse(MU_EINVAL, &message);
+    return mu_start_timer_at(pid, mu_deadline(mu__now(pid.system), delay_ms), message, ret_timer);
 }
 
 mu_err mu_send_interval(mu_pid pid, int64_t period_ms, uint64_t tag, mu_timer *ret_timer)
@@ -246,18 +266,19 @@ mu_err mu_timer_cancel(mu_system *system, mu_timer id, int64_t *ret_left_ms)
         return MU_EINVAL;
     mu_lock_acquire(&system->timers.lock);
     mu__timer *timer = find_locked(&system->timers, id);
-    int64_t deadline = timer ? timer->alarm.deadline : 0;
-    if (timer && mu__alarm_withdraw(system, &timer->alarm)) {
+    bool found = timer != NULL;
+    int64_t deadline = found ? timer->alarm.deadline : 0;
+    if (found && mu__alarm_withdraw(system, &timer->alarm)) {
         leave_locked(&system->timers, timer);
-    } else {
-        if (timer)
-            timer->period_ns = 0; /* firing right now: not again */
+    } else if (found) {
+        timer->cancelled = true; /* the I/O thread has it in hand, and frees it */
         timer = NULL;
     }
     mu_lock_release(&system->timers.lock);
-    if (!timer)
+    if (!found)
         return MU_ENOTFOUND;
-    timer_free(timer);
+    if (timer)
+        timer_free(timer);
     if (ret_left_ms)
         *ret_left_ms = mu_ms_left(mu__now(system), deadline);
     return MU_OK;

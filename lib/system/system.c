@@ -82,12 +82,12 @@ mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
 
 mu_pid mu_system_root(const mu_system *system)
 {
-    const mu_pid *root = mu__slot_get(system, MU__SLOT_ROOT);
+    const mu_pid *root = system ? mu__slot_get(system, MU__SLOT_ROOT) : NULL;
     return root ? *root : MU_PID_NONE;
 }
 
 const char *mu_system_run_id(const mu_system *system)
 {
-    const mu__warden *warden = mu__warden_of(system);
+    const mu__warden *warden = system ? mu__warden_of(system) : NULL;
     return warden ? mu__warden_run_id(warden) : "";
 }
