@@ -235,7 +235,10 @@ typedef struct mu_gen_server {
      * trapping. If it calls mu_exit, that reason becomes the server's. May be NULL.
      */
     void (*terminate)(void *state, const mu_reason *reason);
-    /* For muster/sys.h: writes the state as text, hiding what must not be seen. May be NULL. */
+    /*
+     * For muster/sys.h: writes the state as text, hiding what must not be seen. One that calls
+     * mu_exit is reported in place of the text, and the server lives on. May be NULL.
+     */
     void (*format_state)(const void *state, char *buffer, size_t size);
     /*
      * Releases the state: what the garbage collector is in OTP. Runs exactly once for each state
@@ -345,7 +348,10 @@ typedef struct mu_request {
     mu_err failure; /* without a call: what the answer will be; MU_OK: there is no request */
 } mu_request;
 
-/* Sends a request. A missing server is told by the answer, not here. MU_EKILLED, MU_ENOMEM. */
+/*
+ * Sends a request. A missing server is told by the answer, not here. MU_EKILLED, MU_ENOMEM,
+ * MU_EINVAL (`ret_request` is NULL).
+ */
 mu_err mu_send_request(mu_pid pid, mu_message message, mu_request *ret_request);
 
 /*
@@ -362,7 +368,7 @@ mu_err mu_request_receive(mu_request *take_request, int64_t timeout_ms, mu_messa
 /* Looks without waiting: MU_ETIMEOUT if there is no answer yet. */
 mu_err mu_request_check(mu_request *request, mu_message *ret_reply, mu_reason *ret_reason);
 
-/* Gives the request up; its answer will be dropped. Harmless on none. */
+/* Gives the request up; its answer will be dropped. Harmless on none and on NULL. */
 void mu_request_abandon(mu_request *take_request);
 
 MU_END_DECLS

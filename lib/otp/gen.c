@@ -142,9 +142,10 @@ static bool is_exit_of(const mu_message *message, void *arg)
 
 void mu__forget_link(mu_pid pid)
 {
-    (void)mu_unlink(pid);
+    bool linked;
     mu_message notice;
-    if (mu_receive_match(is_exit_of, &pid, &notice, 0) == MU_OK)
+    if (mu__unlink(pid, &linked) == MU_OK && !linked &&
+        mu_receive_match(is_exit_of, &pid, &notice, 0) == MU_OK)
         mu_message_clear(&notice);
 }
 

@@ -364,6 +364,7 @@ static void terminate(server *s)
     }
     if (s->has_last_reply) {
         s->has_last_reply = false;
+        mu__debug_note(&s->debug, MU_SYS_OUT, "reply", &s->last_reply);
         (void)mu_reply_to(s->last_from, s->last_reply);
     }
     mu__report_crash(s->debug.ops->kind, &s->reason);
@@ -399,12 +400,27 @@ static void set_state(void *arg, void *state)
     ((server *)arg)->state = state;
 }
 
+typedef struct format_call {
+    const server *server;
+    char *buffer;
+    size_t size;
+} format_call;
+
+static void run_format(void *arg)
+{
+    const format_call *c = arg;
+    c->server->callbacks->format_state(c->server->state, c->buffer, c->size);
+}
+
+/* Somebody only looks: what goes wrong here must not end the server. */
 static void format_state(void *arg, char *buffer, size_t size)
 {
-    server *s = arg;
+    const server *s = arg;
+    format_call c = {s, buffer, size};
+    mu_reason reason;
     buffer[0] = '\0';
-    if (s->callbacks->format_state)
-        s->callbacks->format_state(s->state, buffer, size);
+    if (s->callbacks->format_state && mu__catch_exit(run_format, &c, &reason))
+        (void)snprintf(buffer, size, "format_state called mu_exit");
 }
 
 static void server_main(mu__gen *gen, void *arg)

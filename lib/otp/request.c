@@ -114,6 +114,8 @@ mu_err mu_send_request(mu_pid pid, mu_message message, mu_request *ret_request)
 {
     mu_request request = {NULL, MU_ENOPROC};
     mu_err err = MU_OK;
+    if (!ret_request)
+        return refuse(&message, MU_EINVAL, NULL, NULL);
     if (mu_pid_is_none(pid)) {
         mu_message_clear(&message);
         err = mu_checkpoint();
@@ -147,8 +149,9 @@ static mu_err fetch(mu_request *request, int64_t deadline, mu_message *ret_reply
 mu_err mu_request_wait(mu_request *request, int64_t timeout_ms, mu_message *ret_reply,
                        mu_reason *ret_reason)
 {
-    if (timeout_ms < 0)
-        return refuse(&(mu_message){0}, MU_EINVAL, "timeout_ms is negative", ret_reason);
+    if (!request || timeout_ms < 0)
+        return refuse(&(mu_message){0}, MU_EINVAL,
+                      request ? "timeout_ms is negative" : "request is NULL", ret_reason);
     if (!request->call)
         return answer_of_nobody(request, ret_reason);
     return fetch(request, mu__deadline_in(timeout_ms), ret_reply, ret_reason);
@@ -164,7 +167,7 @@ mu_err mu_request_receive(mu_request *take_request, int64_t timeout_ms, mu_messa
 
 mu_err mu_request_check(mu_request *request, mu_message *ret_reply, mu_reason *ret_reason)
 {
-    if (request->call && !mu__call_done(request->call)) {
+    if (request && request->call && !mu__call_done(request->call)) {
         if (ret_reason)
             *ret_reason = mu_reason_error(MU_ETIMEOUT, NULL);
         return MU_ETIMEOUT;
@@ -174,6 +177,8 @@ mu_err mu_request_check(mu_request *request, mu_message *ret_reply, mu_reason *r
 
 void mu_request_abandon(mu_request *take_request)
 {
+    if (!take_request)
+        return;
     mu__call_close(take_request->call);
     *take_request = (mu_request){NULL, MU_OK};
 }

@@ -54,7 +54,7 @@ static bool valid(mu_system *system, const mu_stream_options *o)
 
 mu_err mu_stream_start(mu_system *system, const mu_stream_options *options, mu_stream **ret_stream)
 {
-    if (!valid(system, options))
+    if (!valid(system, options) || !ret_stream)
         return MU_EINVAL;
     size_t width = options->max_concurrency ? options->max_concurrency : processors();
     if (width > SIZE_MAX / 2 / sizeof(place))
@@ -91,10 +91,16 @@ static void vacate(mu_stream *s, size_t i)
         s->places[i] = s->places[i + 1];
 }
 
-static void kill_at(mu_stream *s, place *p)
+/* A caller that traps exits hears of the ends of its tasks by their results alone. */
+static void forget(mu_stream *s, place *p)
 {
     if (s->how.link)
         mu__work_unlink(p->work);
+}
+
+static void kill_at(mu_stream *s, place *p)
+{
+    forget(s, p);
     mu__work_kill(p->work);
 }
 
@@ -102,7 +108,9 @@ static void kill_at(mu_stream *s, place *p)
 static mu_err end(mu_stream *s, mu_err why)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (!mu__work_done(s->places[i].work))
+        if (mu__work_done(s->places[i].work))
+            forget(s, &s->places[i]);
+        else
             kill_at(s, &s->places[i]);
         mu__work_unref(s->places[i].work);
     }
@@ -203,6 +211,7 @@ static void hand_out(mu_stream *s, size_t i, mu_stream_result *ret_result)
     if (p->timed_out)
         ret_result->reason = mu_reason_error(MU_ETIMEOUT, NULL);
     p->work->value = (mu_message){0, NULL, 0, NULL};
+    forget(s, p);
     vacate(s, i);
 }
 

@@ -173,19 +173,21 @@ mu_err mu_task_await(mu_task **take_task, int64_t timeout_ms, mu_message *ret_va
     return err;
 }
 
-/* Asks the task to end, waits, insists. True if it had to insist. */
-static bool bring_down(mu_task *task, int64_t timeout_ms)
+/* Asks the task to end, waits, insists. */
+static void bring_down(mu_task *task, int64_t timeout_ms)
 {
-    if (timeout_ms == MU_BRUTAL_KILL) {
-        mu__work_kill(task->work);
-        return false;
-    }
     mu_reason shutdown = mu_reason_shutdown();
-    (void)mu_exit_signal(task->work->pid, &shutdown);
-    if (wait_until_done(task, timeout_ms) != MU_ETIMEOUT)
-        return false;
-    mu__work_kill(task->work);
-    return true;
+    if (timeout_ms != MU_BRUTAL_KILL)
+        (void)mu_exit_signal(task->work->pid, &shutdown);
+    if (timeout_ms == MU_BRUTAL_KILL || wait_until_done(task, timeout_ms) == MU_ETIMEOUT)
+        mu__work_kill(task->work);
+}
+
+/* What shutdown asks for, whoever it was that asked first. */
+static bool is_as_asked(const mu_reason *reason, int64_t timeout_ms)
+{
+    mu_reason asked = timeout_ms == MU_BRUTAL_KILL ? mu_reason_killed() : mu_reason_shutdown();
+    return mu_reason_equal(reason, &asked);
 }
 
 mu_err mu_task_shutdown(mu_task **take_task, int64_t timeout_ms, mu_message *ret_value,
@@ -202,7 +204,8 @@ mu_err mu_task_shutdown(mu_task **take_task, int64_t timeout_ms, mu_message *ret
         return fail(MU_ENOTOWNER, ret_reason);
     if (task->linked && task->work)
         mu__work_unlink(task->work);
-    bool done = is_done(task), insisted = !done && bring_down(task, timeout_ms);
+    if (!is_done(task))
+        bring_down(task, timeout_ms);
     if (!is_done(task))
         return fail(MU_EKILLED, ret_reason);
     mu_reason reason;
@@ -211,9 +214,7 @@ mu_err mu_task_shutdown(mu_task **take_task, int64_t timeout_ms, mu_message *ret
         return MU_OK;
     if (ret_reason)
         *ret_reason = reason;
-    mu_reason_class asked = timeout_ms == MU_BRUTAL_KILL ? MU_REASON_KILLED : MU_REASON_SHUTDOWN;
-    bool as_asked = !done && !insisted && err == MU_EDOWN && reason.cls == asked;
-    return as_asked ? MU_ECANCELLED : err;
+    return err == MU_EDOWN && is_as_asked(&reason, timeout_ms) ? MU_ECANCELLED : err;
 }
 
 mu_err mu_task_ignore(mu_task **take_task, mu_message *ret_value, mu_reason *ret_reason)

@@ -150,6 +150,7 @@ MU_TEST(stream, defaults_and_misuse)
         mu_check_eq(take(stream), i);
     mu_stream_stop(&stream);
     mu_stream_stop(&stream);
+    mu_check_eq(mu_stream_start(system, &options, NULL), MU_EINVAL);
     options.fn = NULL;
     mu_check_eq(mu_stream_start(system, &options, &stream), MU_EINVAL);
     options = options_for(work, 3, 0);
@@ -223,12 +224,57 @@ static void exits_while_trapping(mu_system *system)
         }
         mu_stream_stop(&stream);
         mu_check_ok(mu_checkpoint());
+        expect_empty_mailbox();
     }
 }
 
 MU_TEST(stream, TASK_12_a_crash_is_a_result_if_the_caller_traps_or_is_not_linked)
 {
     as_actor(exits_while_trapping);
+}
+
+static mu_message only_zero_ends(void *item)
+{
+    if (*(int *)item != 0)
+        (void)mu_sleep(60000);
+    return mu_message_copy(1, item, sizeof(int));
+}
+
+/* Trapping, so that every end that is not kept from the caller shows. */
+static void halted_streams(mu_system *system)
+{
+    mu_check_ok(mu_trap_exit(true, NULL));
+    mu_stream_options options = options_for(only_zero_ends, 4, 4);
+    mu_stream *stream = start(system, &options);
+    mu_check_eq(take(stream), 0);
+    mu_stream_stop(&stream);
+    mu_check_eq(mu_system_actors(system), 1u);
+    expect_empty_mailbox();
+
+    options = options_for(work, 8, 8); /* done, and not taken */
+    stream = start(system, &options);
+    mu_check_eq(take(stream), 0);
+    mu_wait_until(mu_system_actors(system) == 1, 5000);
+    mu_stream_stop(&stream);
+    expect_empty_mailbox();
+
+    options = options_for(only_zero_ends, 2, 2);
+    options.timeout_ms = 5;
+    options.unordered = true;
+    stream = start(system, &options);
+    mu_stream_result r;
+    mu_err err;
+    while ((err = mu_stream_next(stream, &r)) == MU_OK)
+        mu_message_clear(&r.value);
+    mu_check_eq(err, MU_ETIMEOUT);
+    mu_stream_stop(&stream);
+    expect_empty_mailbox();
+    mu_check_ok(mu_checkpoint());
+}
+
+MU_TEST(stream, TASK_12_a_stream_that_is_stopped_kills_the_rest_and_leaves_the_mailbox_clean)
+{
+    as_actor(halted_streams);
 }
 
 static void stream_linked(void *arg)

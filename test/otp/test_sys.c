@@ -189,6 +189,34 @@ MU_TEST(sys, SYS_05_status_says_who_what_and_whether_suspended)
     as_actor(status_of_linked);
 }
 
+static void exit_formatting(const void *state, char *buffer, size_t size)
+{
+    (void)state;
+    (void)buffer;
+    (void)size;
+    mu_exit(NULL);
+}
+
+MU_TEST(sys, SYS_05_a_format_that_exits_is_reported_and_ends_nobody)
+{
+    static const mu_gen_server broken = {.init = counter_init,
+                                         .handle_cast = counter_cast,
+                                         .format_state = exit_formatting,
+                                         .free_state = free};
+    mu_system *system = start_system();
+    int n = 1;
+    mu_pid pid;
+    mu_check_ok(mu_gen_server_start(system, &broken, &n, NULL, &pid, NULL));
+    mu_sys_status status;
+    mu_check_ok(mu_sys_get_status(pid, MU_CALL_TIMEOUT, &status));
+    mu_check_contains(status.state, "mu_exit");
+    mu_check(mu_pid_is_none(status.parent)); /* a plain start has none */
+    mu_check_ok(mu_sys_log(pid, MU_SYS_LOG_DEFAULT, MU_CALL_TIMEOUT));
+    mu_check_ok(mu_cast(pid, mu_message_tag(BUMP)));
+    mu_check_eq(count_of(pid), 2);
+    stop_system(system);
+}
+
 MU_TEST(sys, SYS_05_statistics_count_messages_but_not_system_requests)
 {
     mu_system *system = start_system();
@@ -310,6 +338,43 @@ MU_TEST(sys, SYS_06_a_hook_sees_every_event_until_it_is_done_or_fails_or_is_remo
     mu_check_eq(mu_sys_install(pid, "an id that is much longer than thirty-one bytes", watch_event,
                                &done, MU_CALL_TIMEOUT),
                 MU_EINVAL);
+    stop_system(system);
+}
+
+static mu_next stop_with_reply(void *state, mu_message *request, mu_from from)
+{
+    (void)state;
+    (void)request;
+    (void)from;
+    return mu_stop_reply(mu_reason_normal(), mu_message_tag(ASK));
+}
+
+static bool note_event(void *ctx, const mu_sys_event *event)
+{
+    note(ctx, "%s", event->what);
+    return true;
+}
+
+static void note_terminate(void *state, const mu_reason *reason)
+{
+    (void)state;
+    (void)reason;
+    note(&book, "terminate");
+}
+
+MU_TEST(sys, SYS_06_the_reply_of_a_stop_is_an_event_too)
+{
+    static const mu_gen_server stopping = {.init = counter_init,
+                                           .handle_call = stop_with_reply,
+                                           .terminate = note_terminate,
+                                           .free_state = free};
+    mu_system *system = start_system();
+    int n = 0;
+    mu_pid pid;
+    mu_check_ok(mu_gen_server_start(system, &stopping, &n, NULL, &pid, NULL));
+    mu_check_ok(mu_sys_install(pid, "book", note_event, &book, MU_CALL_TIMEOUT));
+    mu_check_ok(mu_call(pid, mu_message_tag(ASK), MU_CALL_TIMEOUT, NULL, NULL));
+    mu_check_diary(&book, "call terminate reply");
     stop_system(system);
 }
 

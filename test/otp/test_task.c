@@ -340,6 +340,42 @@ MU_TEST(task, TASK_05_an_end_of_its_own_is_told_by_shutdown)
     as_actor(shutdown_of_crashed);
 }
 
+static mu_message exit_as(void *arg)
+{
+    mu_exit(arg);
+    return mu_message_tag(0);
+}
+
+/* What shutdown says of a task that had ended already, by the reason of that end. */
+static void shutdowns_of_the_dead(mu_system *system)
+{
+    mu_reason ends[] = {mu_reason_normal(), mu_reason_shutdown(),
+                        mu_reason_shutdown_detail("detail"), mu_reason_killed(),
+                        mu_reason_exit(42, "boom")};
+    static const mu_err asked[] = {MU_EDOWN, MU_ECANCELLED, MU_EDOWN, MU_EDOWN, MU_EDOWN};
+    static const mu_err brutal[] = {MU_EDOWN, MU_EDOWN, MU_EDOWN, MU_ECANCELLED, MU_EDOWN};
+    for (int i = 0; i < 10; i++) {
+        mu_task *task = start(system, exit_as, &ends[i / 2], true);
+        mu_wait_until(!mu_alive(mu_task_pid(task)), 5000);
+        mu_reason reason;
+        mu_err err = mu_task_shutdown(&task, i % 2 ? MU_BRUTAL_KILL : 5000, NULL, &reason);
+        mu_check_msg(err == (i % 2 ? brutal : asked)[i / 2], "case %d: %s", i, mu_err_name(err));
+        mu_check(mu_reason_equal(&reason, &ends[i / 2]));
+        mu_check(!task);
+    }
+    int n = 4;
+    mu_task *task = start(system, double_it, &n, true);
+    mu_wait_until(!mu_alive(mu_task_pid(task)), 5000);
+    mu_message value;
+    mu_check_ok(mu_task_shutdown(&task, MU_BRUTAL_KILL, &value, NULL));
+    mu_check_eq(number(&value), 8);
+}
+
+MU_TEST(task, TASK_05_an_end_as_asked_for_is_told_as_such_also_if_it_came_before)
+{
+    as_actor(shutdowns_of_the_dead);
+}
+
 static void ignoring(mu_system *system)
 {
     gate g = {0};
