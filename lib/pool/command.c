@@ -308,6 +308,21 @@ static mu_err own_rlimits(mu_pool *pool, const mu_pool_options *options)
     return MU_OK;
 }
 
+/* Numbers that are not set are not told, so that a worker has what the warden has. */
+static void set_privileges(mu__port_spec *spec, const mu_pool_options *options)
+{
+    if (options->umask) {
+        spec->flags |= MU__SPAWN_UMASK;
+        spec->umask = (uint32_t)strtoul(options->umask, NULL, 8);
+    }
+    if (options->nice != 0) {
+        spec->flags |= MU__SPAWN_NICE;
+        spec->nice = options->nice;
+    }
+    if (options->no_new_privs)
+        spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
+}
+
 mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error *error)
 {
     arguments a = {.count = 0};
@@ -323,6 +338,7 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     memcpy(argv, a.argv, a.count * sizeof *argv);
     pool->spec =
         (mu__port_spec){.path = argv[0], .argv = argv, .max_frame = pool->options.max_frame};
+    set_privileges(&pool->spec, options);
     if (options->cwd && !(pool->spec.cwd = own_string(pool, options->cwd)))
         return MU_ENOMEM;
     err = own_vector(pool, options->env, &pool->spec.env);

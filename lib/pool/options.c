@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pool/command.h"
@@ -54,6 +55,16 @@ static mu_err check_cwd(const mu_pool_options *o, mu_error *error)
     return MU_OK;
 }
 
+static mu_err check_umask(const mu_pool_options *o, mu_error *error)
+{
+    size_t length = o->umask ? strlen(o->umask) : 0;
+    if (o->umask && (length < 1 || length > 4 || strspn(o->umask, "01234567") != length ||
+                     strtoul(o->umask, NULL, 8) > 0777))
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option umask is '%s'; allowed are 0 to 777, octal", o->umask);
+    return MU_OK;
+}
+
 static mu_err check_rlimits(const mu_pool_options *o, mu_error *error)
 {
     if (o->n_rlimits > MU__WP_RLIMITS_MAX)
@@ -88,6 +99,7 @@ static const char *const balance_words[] = {"mru", "lru", NULL};
 #define INT(field)   .name = #field, .type = MU__OPTION_INT, .offset = AT(int, field)
 #define MS(field)    .name = #field, .type = MU__OPTION_MS, .offset = AT(int64_t, field)
 #define BYTES(field) .name = #field, .type = MU__OPTION_BYTES, .offset = AT(size_t, field)
+#define FLAG(field)  .name = #field, .type = MU__OPTION_FLAG, .offset = AT(bool, field)
 #define TEXT(field)  .name = #field, .type = MU__OPTION_TEXT, .offset = AT(const char *, field)
 #define NAME(field)  .name = #field, .type = MU__OPTION_NAME, .offset = AT(const char *, field)
 #define LIST(field)                                                                                \
@@ -125,6 +137,9 @@ static const mu__option table[] = {
     {LIST(env_allow), .check = check_env_allow},
     {TEXT(cwd), .text = "(this process's)", .check = check_cwd},
     {LIMITS(rlimits), .check = check_rlimits},
+    {TEXT(umask), .text = "(this process's)", .check = check_umask},
+    {INT(nice), RANGE(-20, 19)},
+    {FLAG(no_new_privs)},
 
     {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
     {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},

@@ -222,6 +222,9 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
     child.n_passes = sizeof passes / sizeof *passes;
     child.rlimits = spec->rlimits;
     child.n_rlimits = spec->n_rlimits;
+    child.flags = spec->flags;
+    child.umask = spec->umask;
+    child.nice = spec->nice;
     child.worker_id = port->worker_id;
     child.generation = port->generation;
     child.on_exit = on_exit_;

@@ -37,6 +37,9 @@ typedef struct mu__port_spec {
     const char *cwd;              /* absolute; NULL: the host's */
     const mu__wp_rlimit *rlimits;
     size_t n_rlimits;
+    uint32_t flags; /* MU__SPAWN_xxx, which say whether the next two count */
+    uint32_t umask;
+    int nice;
     size_t max_frame; /* told as MUSTER_MAX_FRAME; 0: not told */
 } mu__port_spec;
 

@@ -149,7 +149,8 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
                                "args = -a 'b \" c' \"d \\\" \\\\ e\" \"\"\n"
                                "    f=g\n"
                                "env = TOKEN=secret B='x y'\n"
-                               "rlimits = nofile=64:128 as=2GiB cpu=infinity\n",
+                               "rlimits = nofile=64:128 as=2GiB cpu=infinity\n"
+                               "umask = 027\nnice = -3\nno_new_privs = true\n",
                                "", NULL);
     mu_pool_options o = filled(config, NULL);
     mu_check_eq(o.max_frame, (size_t)16 << 20);
@@ -162,6 +163,9 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
         mu_check_str(o.args[i], args[i]);
     mu_check(!o.args[5]);
     mu_check_str(o.env[1], "B=x y");
+    mu_check_str(o.umask, "027");
+    mu_check_eq(o.nice, -3);
+    mu_check(o.no_new_privs);
     mu_check_eq(o.n_rlimits, 3u);
     mu_check_eq(o.rlimits[0].resource, RLIMIT_NOFILE);
     mu_check_eq(o.rlimits[0].soft, 64u);
@@ -229,6 +233,9 @@ MU_TEST(config, what_is_wrong_is_named_with_file_line_key_and_what_is_allowed)
     check_refused("[pool]\nname = a\n", NULL, "the section names the pool");
     check_refused("[pool]\nprogress = a\n", NULL, "only a program can set it");
     check_refused("[pool]\ncwd = here\n", NULL, "pool.ini:2: pool option cwd: 'here'");
+    check_refused("[pool]\numask = u=rwx\n", NULL, "pool.ini:2: pool option umask is 'u=rwx'");
+    check_refused("[pool]\nnice = 20\n", NULL, "-20 to 19");
+    check_refused("[pool]\nno_new_privs = yes\n", NULL, "true or false");
     check_refused("[pool]\nargs = 'a\n", NULL, "each quote closed");
     check_refused("[pool]\nscript =\n", NULL, "not empty");
     check_refused("[pool]\nenv = NOVALUE\n", NULL, "'NOVALUE' is not NAME=value");
@@ -270,7 +277,9 @@ MU_TEST(config, every_bad_number_is_refused_with_its_range)
         char allowed[128], values[5][32] = {"", "x", "99999999999999999999", "", "0"};
         mu__option_allowed(o, allowed, sizeof allowed);
         (void)snprintf(values[3], sizeof values[3], "%lld", (long long)o->least - 100);
-        for (size_t i = 0; i < 5; i++) {
+        bool zero = o->type <= MU__OPTION_BYTES && mu__option_in_range(o, 0); /* is allowed */
+        size_t wrong = zero ? 4 : 5;
+        for (size_t i = 0; i < wrong; i++) {
             char text[128], message[256];
             (void)snprintf(text, sizeof text, "[pool]\n%s = %s\n", o->name, values[i]);
             (void)snprintf(message, sizeof message,

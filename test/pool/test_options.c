@@ -106,6 +106,12 @@ MU_TEST(options, texts_and_what_excludes_one_another_are_refused)
     rig.options = good;
     rig.options.n_rlimits = 17;
     check_refused(&rig, "n_rlimits", "17", "0 to 16");
+    static const char *const bad_umasks[] = {"", "8", "0x1f", "1000", "-1", " 7", "00027", "rwx"};
+    for (size_t i = 0; i < sizeof bad_umasks / sizeof *bad_umasks; i++) {
+        rig.options = good;
+        rig.options.umask = bad_umasks[i];
+        check_refused(&rig, "umask", bad_umasks[i], "0 to 777");
+    }
     rig.options = good;
     rig.options.struct_size--;
     check_refused(&rig, "struct_size", "", "MU_POOL_OPTIONS_INIT");
