@@ -430,6 +430,16 @@ static void on_which(supervisor *s, mu__children_request *r)
         mu__children_list_add(r, s->children[i]);
 }
 
+/* A child that unlinked itself may be dead without the supervisor's knowing: it is not active. */
+static void on_count(const supervisor *s, mu__children_request *r)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const mu__child *child = s->children[i];
+        mu__children_count(&r->counts, child);
+        r->counts.active -= child->state == MU_CHILD_RUNNING && !mu_alive(child->pid);
+    }
+}
+
 static mu_next supervisor_call(void *state, mu_message *message, mu_from from)
 {
     supervisor *s = state;
@@ -453,8 +463,7 @@ static mu_next supervisor_call(void *state, mu_message *message, mu_from from)
         on_which(s, r);
         break;
     case MU__CHILDREN_COUNT:
-        for (size_t i = 0; i < s->n; i++)
-            mu__children_count(&r->counts, s->children[i]);
+        on_count(s, r);
         break;
     }
     return mu_reply(mu_message_move(message));
@@ -522,9 +531,14 @@ mu_err mu_supervisor_start_child(mu_pid pid, const mu_child_spec *spec, mu_pid *
 static mu_err ask_by_id(mu_pid pid, mu__children_op op, const char *id, mu_pid *ret_pid,
                         mu_reason *ret_reason)
 {
-    mu_err err = id ? mu__children_check(pid, ret_reason) : MU_ENOTFOUND;
+    mu_err err = mu__children_check(pid, ret_reason);
     if (err != MU_OK)
         return err;
+    if (!id) {
+        if (ret_reason)
+            *ret_reason = mu_reason_error(MU_ENOTFOUND, "id is NULL");
+        return MU_ENOTFOUND;
+    }
     return mu__children_run(pid, mu__children_request_new(pid.system, op, id), ret_pid, ret_reason);
 }
 

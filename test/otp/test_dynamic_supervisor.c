@@ -486,7 +486,7 @@ MU_TEST(dynamic_supervisor, ten_thousand_cycles_of_start_and_terminate_do_not_gr
     static const mu_gen_server plain = {.init = init_any};
     mu_child_spec spec = MU_CHILD(.server = &plain);
     size_t before = 0;
-    int rounds = (int)mu_test_size(4000, 10000);
+    int rounds = (int)mu_test_size(MU_TEST_SANITIZED ? 4000 : 10000, 10000);
     for (int i = 0; i < rounds; i++) {
         mu_check_ok(mu_dynamic_supervisor_terminate_child(pid, add(pid, &spec)));
         if (i == rounds / 4)

@@ -113,7 +113,10 @@ MU_TEST(supervisor, one_that_unlinks_itself_is_stopped_all_the_same)
     mu_check_ok(mu_cast(here, mu_message_tag(UNLINK)));
     mu_check_ok(mu_cast(gone, mu_message_tag(UNLINK)));
     mu_check_ok(mu_cast(gone, mu_message_tag(DIE_CRASH)));
-    mu_wait_until(!mu_alive(gone), 5000); /* nobody is told: OTP's supervisor does not see it */
+    mu_wait_until(!mu_alive(gone), 5000); /* nobody is told: OTP's supervisor does not see it ... */
+    mu_child_counts counts;
+    mu_check_ok(mu_supervisor_count_children(pid, &counts));
+    mu_check_eq(counts.active, 3u); /* ... until somebody asks */
     mu_check_ok(mu_supervisor_terminate_child(pid, "b"));
     mu_check(!mu_alive(here));
     mu_check_ok(mu_supervisor_terminate_child(pid, "c"));
