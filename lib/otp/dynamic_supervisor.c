@@ -378,7 +378,13 @@ mu_err mu_dynamic_supervisor_start_fn(void *extra, void *options, mu_pid *ret_pi
                                       mu_reason *ret_reason)
 {
     (void)extra;
-    return start(mu_self().system, options, true, ret_pid, ret_reason);
+    mu_pid self = mu_self();
+    if (mu_pid_is_none(self)) {
+        if (ret_reason)
+            *ret_reason = mu_reason_error(MU_ENOTACTOR, "start functions are for supervisors");
+        return MU_ENOTACTOR;
+    }
+    return start(self.system, options, true, ret_pid, ret_reason);
 }
 
 mu_err mu_dynamic_supervisor_start_child(mu_pid supervisor, const mu_child_spec *spec,

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <muster/registry.h>
 
@@ -95,6 +96,8 @@ static const char *fault_of(mu_system *system, const mu_gen_server *callbacks,
         return "options.size is not sizeof(mu_gen_server_options)";
     if (options->name && options->via)
         return "options has both a name and a via";
+    if (options->name && (!options->name[0] || strlen(options->name) > MU_NAME_MAX))
+        return "options.name is empty or longer than MU_NAME_MAX";
     if (options->via && !options->via->registry)
         return "options.via has no registry";
     if (options->mailbox_policy < MU_MAILBOX_REFUSE || options->mailbox_policy > MU_MAILBOX_DROP)

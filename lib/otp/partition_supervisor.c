@@ -89,7 +89,7 @@ static bool valid(mu_system *system, const mu_partition_options *o)
     int starters =
         (o->child.start != NULL) + (o->child.server != NULL) + (o->child.supervisor != NULL);
     return starters == 1 && !o->child.destroy_arg && !o->child.significant &&
-           (!o->name || strlen(o->name) <= MU_NAME_MAX);
+           (!o->name || (o->name[0] && strlen(o->name) <= MU_NAME_MAX));
 }
 
 mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,

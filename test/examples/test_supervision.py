@@ -10,7 +10,7 @@ class SupervisionTree(unittest.TestCase):
         cls.status, cls.out, cls.err = programs.run("supervision_tree")
 
     def happened(self, headline):
-        """The starts and ends below a headline, without their reasons."""
+        """The starts, ends and decisions below a headline, without their reasons."""
         act = next(part for part in self.out.split("\n\n") if part.startswith(headline))
         return " ".join("".join(line.split()[:2]) for line in act.splitlines() if line.startswith("    "))
 
@@ -22,16 +22,16 @@ class SupervisionTree(unittest.TestCase):
         self.assertEqual("-handler -listener -config -cache -index -disk -log", self.happened("stop"))
 
     def test_each_strategy_takes_along_whom_it_says(self):
-        self.assertEqual("-log +log", self.happened("log crashes"))
-        self.assertEqual("-index -cache -disk +disk +index +cache", self.happened("index crashes"))
-        self.assertEqual("-listener -handler +listener +handler", self.happened("listener crashes: rest"))
+        self.assertEqual("-log ~log +log", self.happened("log crashes"))
+        self.assertEqual("-index ~index -cache -disk +disk +index +cache", self.happened("index crashes"))
+        self.assertEqual("-listener ~listener -handler +listener +handler", self.happened("listener crashes: rest"))
 
     def test_a_supervisor_gives_up_and_is_started_anew(self):
-        self.assertEqual("-listener -handler -config +config +listener +handler",
+        self.assertEqual("-listener !listener -handler -config ~front +config +listener +handler",
                          self.happened("listener crashes: the second"))
 
     def test_a_transient_child_stays_away_after_its_normal_end_alone(self):
-        self.assertEqual("-backup +backup", self.happened("backup crashes"))
+        self.assertEqual("-backup ~backup +backup", self.happened("backup crashes"))
         self.assertEqual("-backup", self.happened("backup ends"))
         self.assertIn("backup stopped", self.out)
 

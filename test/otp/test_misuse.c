@@ -88,6 +88,154 @@ MU_TEST(misuse, a_dynamic_child_is_refused_by_a_supervisor_with_ids)
     stop_system(system);
 }
 
+/* ---- supervisors that are not there, or that would wait for themselves ---- */
+
+/* All that can be asked of a supervisor, in one order. */
+enum { QUESTIONS = 10 };
+
+static void ask_everything(mu_pid pid, mu_err errs[QUESTIONS])
+{
+    static const mu_child_spec spec = MU_CHILD(.id = "new", .server = &number_server);
+    mu_child_counts counts;
+    mu_child_info *list = NULL;
+    size_t n;
+    mu_reason reason;
+    int i = 0;
+    errs[i++] = mu_supervisor_start_child(pid, &spec, NULL, &reason);
+    mu_check_eq(reason.code, errs[0]);
+    errs[i++] = mu_supervisor_terminate_child(pid, "a");
+    errs[i++] = mu_supervisor_restart_child(pid, "a", NULL, &reason);
+    mu_check_eq(reason.code, errs[2]);
+    errs[i++] = mu_supervisor_delete_child(pid, "a");
+    errs[i++] = mu_supervisor_count_children(pid, &counts);
+    errs[i++] = mu_supervisor_which_children(pid, &list, &n);
+    errs[i++] = mu_dynamic_supervisor_start_child(pid, &spec, NULL, &reason);
+    errs[i++] = mu_dynamic_supervisor_terminate_child(pid, pid);
+    errs[i++] = mu_gen_server_stop(pid, NULL, 5000, &reason);
+    errs[i++] = mu_sys_suspend(pid, 5000);
+    mu_check_eq(i, QUESTIONS);
+}
+
+static void expect_all(const mu_err errs[QUESTIONS], mu_err expected)
+{
+    for (int i = 0; i < QUESTIONS; i++)
+        mu_check_msg(errs[i] == expected, "question %d: %s", i, mu_err_name(errs[i]));
+}
+
+static mu_err inner[QUESTIONS];
+
+static mu_err start_and_ask(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    (void)extra;
+    ask_everything(mu_self(), inner); /* in the supervisor's own thread */
+    return mu_gen_server_start_link(mu_self().system, &number_server, arg, NULL, ret_pid,
+                                    ret_reason);
+}
+
+static mu_init ask_in_init(void *arg)
+{
+    ask_everything(mu__parent(), inner);
+    return mu_init_ok(arg);
+}
+
+static void ask_in_terminate(void *state, const mu_reason *reason)
+{
+    (void)state;
+    (void)reason;
+    ask_everything(mu__parent(), inner);
+}
+
+static const mu_gen_server asks_in_init = {.init = ask_in_init};
+static const mu_gen_server asks_in_terminate = {.init = number_init, .terminate = ask_in_terminate};
+static const mu_gen_server_options traps = {.size = sizeof traps, .trap_exit = true};
+
+/* Each way to ask where the answer can never come; the child is started, then stopped. */
+static void ask_where_it_waits(mu_pid supervisor)
+{
+    mu_child_spec specs[] = {
+        MU_CHILD(.id = "x", .start = start_and_ask),
+        MU_CHILD(.id = "x", .server = &asks_in_init),
+        MU_CHILD(.id = "x", .server = &asks_in_terminate, .server_options = &traps),
+    };
+    for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
+        memset(inner, 0, sizeof inner);
+        mu_pid child;
+        specs[i].restart = MU_TEMPORARY;
+        mu_check_ok(mu_supervisor_start_child(supervisor, &specs[i], &child, NULL));
+        if (mu_supervisor_terminate_child(supervisor, "x") == MU_ENOTSUP)
+            mu_check_ok(mu_dynamic_supervisor_terminate_child(supervisor, child));
+        expect_all(inner, MU_ESELF);
+    }
+}
+
+static void nobody_to_ask(mu_system *system)
+{
+    static const mu_supervisor_options tree = MU_SUPERVISOR_OPTIONS_INIT;
+    static const mu_dynamic_supervisor_options dynamic = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
+    mu_err errs[QUESTIONS];
+    mu_pid pid;
+    mu_reason reason;
+    ask_everything(MU_PID_NONE, errs);
+    expect_all(errs, MU_ENOPROC);
+    ask_everything(mu_self(), errs);
+    expect_all(errs, MU_ESELF);
+    for (int i = 0; i < 2; i++) {
+        mu_check_ok(i ? mu_dynamic_supervisor_start(system, &dynamic, &pid, NULL)
+                      : mu_supervisor_start(system, &tree, &pid, NULL));
+        ask_where_it_waits(pid);
+        mu_check_eq(mu_supervisor_start_child(pid, NULL, NULL, &reason), MU_EBADSPEC);
+        mu_check_contains(reason.text, "size");
+        mu_check_eq(mu_supervisor_count_children(pid, NULL), MU_EINVAL);
+        mu_check_eq(mu_supervisor_which_children(pid, NULL, NULL), MU_EINVAL);
+        mu_check_eq(mu_supervisor_restart_child(pid, NULL, NULL, &reason), MU_ENOTFOUND);
+        mu_check_eq(reason.code, MU_ENOTFOUND);
+        mu_check_eq(mu_supervisor_delete_child(pid, NULL), MU_ENOTFOUND);
+        mu_check_ok(mu_gen_server_stop(pid, NULL, 5000, NULL));
+        ask_everything(pid, errs);
+        expect_all(errs, MU_ENOPROC);
+    }
+    mu_children_free(NULL);
+}
+
+MU_TEST(misuse, a_supervisor_that_cannot_answer_is_an_error_at_once)
+{
+    as_actor(nobody_to_ask);
+}
+
+MU_TEST(misuse, a_start_that_cannot_be_says_why)
+{
+    mu_system *system = start_system();
+    mu_supervisor_options tree = MU_SUPERVISOR_OPTIONS_INIT;
+    mu_dynamic_supervisor_options dynamic = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
+    mu_reason reason;
+    mu_check_eq(mu_supervisor_start(NULL, &tree, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "system is NULL");
+    mu_check_eq(mu_supervisor_start(system, NULL, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "options");
+    mu_check_eq(mu_dynamic_supervisor_start(NULL, &dynamic, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "system is NULL");
+    mu_check_eq(mu_dynamic_supervisor_start(system, NULL, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "options");
+    /* Nobody to be linked to. */
+    mu_check_eq(mu_supervisor_start_link(system, &tree, NULL, &reason), MU_ENOTACTOR);
+    mu_check_eq(reason.code, MU_ENOTACTOR);
+    mu_check_eq(mu_dynamic_supervisor_start_link(system, &dynamic, NULL, &reason), MU_ENOTACTOR);
+    mu_check_eq(mu_dynamic_supervisor_start_fn(NULL, &dynamic, NULL, &reason), MU_ENOTACTOR);
+    char name[200];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    tree.name = dynamic.name = name;
+    mu_check_eq(mu_supervisor_start(system, &tree, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "name");
+    mu_check_eq(mu_dynamic_supervisor_start(system, &dynamic, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "name");
+    tree.name = "both";
+    tree.via = &(mu_via){NULL, mu_key_integer(1), NULL};
+    mu_check_eq(mu_supervisor_start(system, &tree, NULL, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "both");
+    stop_system(system);
+}
+
 /* ---- times ---- */
 
 static mu_init late_init(void *arg)
