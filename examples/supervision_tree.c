@@ -13,12 +13,15 @@
  *        ├─ listener
  *        └─ handler
  *
- * Every child says when it starts and why it ends. No process is started: all of this is threads.
+ * Every child says when it starts (+) and why it ends (-), and the event hook what the supervisors
+ * make of it: a restart (~), or that it was one too many (!). No process is started: all of this is
+ * threads.
  */
 #include <muster/muster.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the workers: one kind of server, started under many names ---- */
 
@@ -71,6 +74,25 @@ static const mu_child_spec shop_children[] = {
 static const mu_supervisor_options shop =
     MU_SUPERVISOR(.label = "shop", .intensity = 5, MU_CHILDREN(shop_children));
 
+/* ---- what the supervisors do: an event for each decision, in the thread that makes it ---- */
+
+static const char *about(const mu_event *event, const char *key)
+{
+    for (size_t i = 0; i < event->n_metadata; i++)
+        if (strcmp(event->metadata[i].key, key) == 0)
+            return event->metadata[i].value;
+    return "?";
+}
+
+static void on_event(void *ctx, const mu_event *event)
+{
+    (void)ctx;
+    if (strcmp(event->name, "supervisor.restart") == 0)
+        printf("    ~ %s (restart)\n", about(event, "child"));
+    else if (strcmp(event->name, "supervisor.giveup") == 0)
+        printf("    ! %s (one restart too many: its supervisor ends)\n", about(event, "child"));
+}
+
 /* ---- crashes ---- */
 
 static void must(mu_err err, const char *what)
@@ -112,6 +134,7 @@ int main(void)
     mu_system *system = NULL;
     mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
     options.no_children = true;
+    options.event_hook = (mu_event_hook){on_event, NULL};
     must(mu_system_start(&options, &system, NULL), "system");
     mu_child_spec spec = MU_CHILD(.id = "shop", .supervisor = &shop);
     mu_pid pid;
