@@ -55,7 +55,8 @@
     X(RLIMIT, "setrlimit")                                                                         \
     X(EXECVE, "execve")                                                                            \
     X(STAT, "reading its start time")                                                              \
-    X(DETACH, "clone of the intermediate")
+    X(DETACH, "clone of the intermediate")                                                         \
+    X(FORK, "fork server")
 
 typedef enum mu__step {
 #define MU__STEP_ENUM_(name, text) MU__STEP_##name,

@@ -53,6 +53,8 @@ size_t mu__wp_encode_spawn(uint64_t request, const mu__wp_spawn *spawn, uint8_t 
     put_u32(&w, spawn->flags);
     put_u32(&w, spawn->umask);
     put_u32(&w, (uint32_t)spawn->nice);
+    put_u32(&w, (uint32_t)spawn->server_pid);
+    put_u64(&w, spawn->server_start);
     put_text(&w, spawn->path);
     put_text(&w, spawn->cwd ? spawn->cwd : "/");
     put_text(&w, spawn->mark);
@@ -80,6 +82,16 @@ size_t mu__wp_encode_spawned(uint64_t request, const mu__wp_spawned *spawned, ui
     put_u32(&w, spawned->step);
     put_u32(&w, (uint32_t)spawned->pid);
     put_u64(&w, spawned->start);
+    return finish(&w);
+}
+
+size_t mu__wp_encode_forked(mu__wp_op op, uint64_t request, const mu__wp_forked *forked,
+                            uint8_t *data, size_t capacity)
+{
+    writer w = begin(op, request, data, capacity);
+    put_u32(&w, (uint32_t)forked->pid);
+    put_u32(&w, (uint32_t)forked->error);
+    put_u32(&w, forked->step);
     return finish(&w);
 }
 
@@ -119,6 +131,15 @@ size_t mu__wp_encode_exited(const mu__wp_exited *exited, uint8_t *data, size_t c
     put_u64(&w, (uint64_t)exited->system_us);
     put_u64(&w, (uint64_t)exited->max_rss_kb);
     return finish(&w);
+}
+
+void mu__wp_encode_header(mu__wp_op op, uint64_t request, size_t body_size,
+                          uint8_t data[MU__WP_HEADER_SIZE])
+{
+    const uint32_t size = (uint32_t)body_size;
+    writer w = begin(op, request, data, MU__WP_HEADER_SIZE);
+    (void)finish(&w);
+    memcpy(data + 16, &size, sizeof size);
 }
 
 void mu__wp_body_in_memfd(uint8_t header[MU__WP_HEADER_SIZE])
@@ -174,6 +195,19 @@ mu_err mu__wp_decode_spawned(const uint8_t *body, size_t size, mu__wp_spawned *r
     mu_err err = judge(&r);
     if (err == MU_OK)
         *ret_spawned = s;
+    return err;
+}
+
+mu_err mu__wp_decode_forked(const uint8_t *body, size_t size, mu__wp_forked *ret_forked)
+{
+    reader r = {body, size, 0, false};
+    mu__wp_forked f;
+    f.pid = (int32_t)get_u32(&r);
+    f.error = (int32_t)get_u32(&r);
+    f.step = get_u32(&r);
+    mu_err err = judge(&r);
+    if (err == MU_OK)
+        *ret_forked = f;
     return err;
 }
 
@@ -267,6 +301,8 @@ mu_err mu__wp_decode_spawn(const uint8_t *body, size_t size, size_t n_passed, ch
     s.flags = get_u32(&r);
     s.umask = get_u32(&r);
     s.nice = (int32_t)get_u32(&r);
+    s.server_pid = (int32_t)get_u32(&r);
+    s.server_start = get_u64(&r);
     s.path = get_text(&r);
     s.cwd = get_text(&r);
     s.mark = get_text(&r);

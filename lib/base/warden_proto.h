@@ -18,9 +18,20 @@
  *     SIGNAL {pid, start, signal, scope} ->
  *                                        <-      DONE {error, count}
  *                                        <-      EXITED {pid, start, status, usage}   unasked, once
+ *     SPAWN {fork server, ...} + fds     ->      the same to the fork server
+ *                                        <-      SPAWNED {error, step, pid, start} + pidfd
  *     STOP                               ->      (kills everything)
  *                                        <-      EXITED of each
  *                                        <-      DONE, the last word
+ *
+ * and warden and fork server (a child spawned with MU__SPAWN_FORK_SERVER), over a socket pair like
+ * it, FORKING and FORKED in either order, since each comes from another process:
+ *
+ *     warden                                     fork server, and the workers that it makes
+ *     SPAWN as it came + fds             ->
+ *                                        <-      FORKING {pid}               the fork server
+ *                                        <-      FORKED {pid, error, step}   the worker, set up; or
+ *                                                                            who could not fork
  *
  * Each request has a number, chosen by the host, which its one answer repeats; EXITED has 0. The
  * EXITED of a child never comes before its SPAWNED. Numbers are in the machine's byte order: both
@@ -38,7 +49,7 @@
 
 #include <muster/error.h>
 
-#define MU__WP_VERSION     1u
+#define MU__WP_VERSION     2u
 #define MU__WP_MAGIC       0x4d555731u /* "MUW1"; the handshake's layout, not the version */
 #define MU__WP_HEADER_SIZE 24u
 #define MU__WP_INLINE_MAX  (32u * 1024)       /* body; half of what any socket buffer takes */
@@ -52,6 +63,9 @@
 /* Where a launched warden finds its two fds. */
 #define MU__WARDEN_FD_SOCKET 3
 #define MU__WARDEN_FD_HOST   4 /* a pidfd of the host */
+
+/* Where a fork server finds its end of the socket pair; what is passed to it has lower targets. */
+#define MU__FORK_SERVER_FD 5
 
 /* In the environment of the warden and of every child: whose it is. */
 #define MU__ENV_RUN_ID "MUSTER_RUN_ID"
@@ -67,8 +81,8 @@ typedef enum mu__wp_op {
     MU__WP_STOP = 6,
     MU__WP_DONE = 7,
     MU__WP_EXITED = 8,
-    /* Reserved: a fork server announces a worker it made with CLONE_PARENT. Answered ENOSYS. */
-    MU__WP_ADOPT = 9
+    MU__WP_FORKING = 9, /* what a fork server and its workers say: never on the host's socket */
+    MU__WP_FORKED = 10
 } mu__wp_op;
 
 enum { MU__WP_IN_MEMFD = 1 }; /* header flag */
@@ -91,7 +105,9 @@ typedef struct mu__wp_hello {
 enum {
     MU__SPAWN_NO_NEW_PRIVS = 1,
     MU__SPAWN_UMASK = 2, /* `umask` counts; otherwise the host's at the warden's start */
-    MU__SPAWN_NICE = 4   /* `nice` counts */
+    MU__SPAWN_NICE = 4,  /* `nice` counts */
+    /* The child is a fork server: it gets a socket to the warden as MU__FORK_SERVER_FD. */
+    MU__SPAWN_FORK_SERVER = 8
 };
 
 typedef struct mu__wp_rlimit {
@@ -110,6 +126,8 @@ typedef struct mu__wp_spawn {
     uint32_t flags;
     uint32_t umask;
     int32_t nice;
+    int32_t server_pid; /* of the fork server that is to make it; 0: it is exec'd */
+    uint64_t server_start;
     const char *path; /* absolute: PATH is searched by the host, once */
     const char *cwd;  /* NULL: / */
     const char *mark; /* value of MUSTER_CHILD, "" for none */
@@ -126,6 +144,13 @@ typedef struct mu__wp_spawned {
     int32_t pid;
     uint64_t start;
 } mu__wp_spawned;
+
+/* From a fork server (FORKING: only `pid`) or from the worker it has made. */
+typedef struct mu__wp_forked {
+    int32_t pid;
+    int32_t error; /* errno, 0: it is set up and goes on */
+    uint32_t step;
+} mu__wp_forked;
 
 typedef enum mu__wp_scope {
     MU__SCOPE_LEADER = 0,
@@ -164,12 +189,18 @@ size_t mu__wp_encode_spawn(uint64_t request, const mu__wp_spawn *spawn, uint8_t 
                            size_t capacity);
 size_t mu__wp_encode_spawned(uint64_t request, const mu__wp_spawned *spawned, uint8_t *data,
                              size_t capacity);
+size_t mu__wp_encode_forked(mu__wp_op op, uint64_t request, const mu__wp_forked *forked,
+                            uint8_t *data, size_t capacity);
 size_t mu__wp_encode_signal(uint64_t request, const mu__wp_signal *signal, uint8_t *data,
                             size_t capacity);
 size_t mu__wp_encode_stop(uint64_t request, uint8_t *data, size_t capacity);
 size_t mu__wp_encode_done(uint64_t request, const mu__wp_done *done, uint8_t *data,
                           size_t capacity);
 size_t mu__wp_encode_exited(const mu__wp_exited *exited, uint8_t *data, size_t capacity);
+
+/* A header alone, for a body that is passed on as it came. */
+void mu__wp_encode_header(mu__wp_op op, uint64_t request, size_t body_size,
+                          uint8_t data[MU__WP_HEADER_SIZE]);
 
 /* Turns an encoded message with its body into the bare header that goes with a memfd. */
 void mu__wp_body_in_memfd(uint8_t header[MU__WP_HEADER_SIZE]);
@@ -183,6 +214,7 @@ mu_err mu__wp_decode_header(const uint8_t *data, size_t size, mu__wp_header *ret
 /* Bodies. MU_EDECODE if anything is short, too long, unterminated, out of range or left over. */
 mu_err mu__wp_decode_hello(const uint8_t *body, size_t size, mu__wp_hello *ret_hello);
 mu_err mu__wp_decode_spawned(const uint8_t *body, size_t size, mu__wp_spawned *ret_spawned);
+mu_err mu__wp_decode_forked(const uint8_t *body, size_t size, mu__wp_forked *ret_forked);
 mu_err mu__wp_decode_signal(const uint8_t *body, size_t size, mu__wp_signal *ret_signal);
 mu_err mu__wp_decode_done(const uint8_t *body, size_t size, mu__wp_done *ret_done);
 mu_err mu__wp_decode_exited(const uint8_t *body, size_t size, mu__wp_exited *ret_exited);

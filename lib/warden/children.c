@@ -57,22 +57,46 @@ bool children_has_mark(const children *c, const char *mark)
 
 bool children_reap(children *c)
 {
+    pid_t pid = children_next_dead();
+    if (pid == 0)
+        return false;
+    children_reap_one(c, pid);
+    return true;
+}
+
+pid_t children_next_dead(void)
+{
     siginfo_t info = {0};
     /* Look first, without reaping: see the note on leaders in the header. */
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0)
-        return false;
-    if (info.si_pid <= 1) {
-        errno = 0;
-        return false;
-    }
-    child *gone = children_find_pid(c, info.si_pid);
+        return 0;
+    if (info.si_pid > 1)
+        return info.si_pid;
+    errno = 0;
+    return 0;
+}
+
+void children_reap_one(children *c, pid_t pid)
+{
+    child *gone = children_find_pid(c, pid);
     if (gone)
-        (void)kill(-info.si_pid, SIGKILL);
+        (void)kill(-pid, SIGKILL);
     int status = 0;
     struct rusage usage = {0};
-    if (wait4(info.si_pid, &status, __WALL, &usage) == info.si_pid && gone)
+    if (wait4(pid, &status, __WALL, &usage) == pid && gone)
         note_exit(gone, status, &usage);
-    return true;
+}
+
+void children_reap_known(children *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        siginfo_t info = {0};
+        pid_t pid = c->items[i].id.pid;
+        if (c->items[i].running &&
+            waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 &&
+            info.si_pid == pid)
+            children_reap_one(c, pid);
+    }
 }
 
 child *children_next_running(children *c)

@@ -53,6 +53,12 @@ bool children_has_mark(const children *c, const char *mark);
  * of its group first. False: nothing to reap now; errno is ECHILD if no child is left at all.
  */
 bool children_reap(children *c);
+/* The process that children_reap would reap, 0: none, and errno as there. */
+pid_t children_next_dead(void);
+/* Reaps that one. */
+void children_reap_one(children *c, pid_t pid);
+/* Reaps all of the table that have ended, and no strangers. */
+void children_reap_known(children *c);
 
 /* Any running child, NULL if none. */
 child *children_next_running(children *c);

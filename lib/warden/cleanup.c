@@ -27,7 +27,7 @@ size_t cleanup_tree(const child *root, int sig)
     return count;
 }
 
-bool cleanup_strangers(children *c, const char *run_id)
+bool cleanup_strangers(children *c, const forks *f, const char *run_id)
 {
     static pid_t pids[PASS_MAX];
     char mark[MU__WP_MARK_MAX];
@@ -43,7 +43,7 @@ bool cleanup_strangers(children *c, const char *run_id)
             continue;
         }
         bool ours = strncmp(mark, run_id, run_size) == 0 && mark[run_size] == '.';
-        if (ours && !children_has_mark(c, mark))
+        if (ours && !children_has_mark(c, mark) && !forks_has_mark(f, mark))
             (void)kill(pids[i], SIGKILL); /* our own child, unreaped: the pid is still its */
     }
     return hidden;

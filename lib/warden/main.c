@@ -37,6 +37,9 @@
 static bool set_up(warden *w, const char *run_id);
 static void serve(warden *w);
 static void on_children(warden *w);
+static size_t forks_poll(const warden *w, struct pollfd *fds);
+static void reap(warden *w);
+static bool forks_spoke(const struct pollfd *fds, size_t count);
 static void sweep(warden *w);
 static int next_look_ms(const warden *w);
 static bool on_host(warden *w);
@@ -90,14 +93,17 @@ static void serve(warden *w)
     while (!w->leaving && state != HOST_GONE) {
         /* A request is taken only when no message waits: see host.h. */
         short events = state == HOST_OK ? POLLIN : w->host.short_of_memory ? 0 : POLLOUT;
-        struct pollfd fds[3] = {{.fd = w->host.pidfd, .events = POLLIN},
-                                {.fd = w->sigfd, .events = POLLIN},
-                                {.fd = w->host.socket, .events = events}};
-        (void)poll(fds, 3, next_look_ms(w));
+        struct pollfd fds[3 + FORK_SERVERS_MAX] = {{.fd = w->host.pidfd, .events = POLLIN},
+                                                   {.fd = w->sigfd, .events = POLLIN},
+                                                   {.fd = w->host.socket, .events = events}};
+        size_t servers = forks_poll(w, fds + 3);
+        (void)poll(fds, 3 + servers, next_look_ms(w));
         if (fds[0].revents)
             return;
         if (fds[1].revents)
             on_children(w);
+        else if (forks_spoke(fds + 3, servers))
+            reap(w); /* reads them, and may now know who somebody is that has ended */
         if (w->sweep_until != 0)
             sweep(w);
         if (state == HOST_OK && fds[2].revents && !on_host(w))
@@ -111,14 +117,51 @@ static void on_children(warden *w)
     char drain[1024]; /* many deaths may be one signal: what counts is what can be reaped */
     while (read(w->sigfd, drain, sizeof drain) > 0)
         ;
-    while (children_reap(&w->children))
+    reap(w);
+}
+
+/* Reaps all but who may be a child that a fork server makes and has not named yet. */
+static void reap(warden *w)
+{
+    for (;;) {
+        forks_read(&w->forks, &w->children);
+        pid_t pid = children_next_dead();
+        if (pid == 0)
+            return;
         w->sweep_until = mu_clock_now(&mu__clock_monotonic) + SWEEP_NS;
+        if (!children_find_pid(&w->children, pid)) {
+            forks_read(&w->forks, &w->children); /* what it said stands there before it ends */
+            if (!children_find_pid(&w->children, pid) &&
+                forks_may_mean(&w->forks, &w->children, pid)) {
+                children_reap_known(&w->children);
+                forks_read(&w->forks, &w->children);
+                return;
+            }
+        }
+        children_reap_one(&w->children, pid);
+    }
+}
+
+static size_t forks_poll(const warden *w, struct pollfd *fds)
+{
+    for (size_t i = 0; i < w->forks.n_servers; i++)
+        fds[i] = (struct pollfd){.fd = w->forks.servers[i].socket, .events = POLLIN};
+    return w->forks.n_servers;
+}
+
+static bool forks_spoke(const struct pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i].revents)
+            return true;
+    }
+    return false;
 }
 
 /* Until no stranger hides: one that has scrubbed its environment for good is looked at seldom. */
 static void sweep(warden *w)
 {
-    if (!cleanup_strangers(&w->children, w->run_id))
+    if (!cleanup_strangers(&w->children, &w->forks, w->run_id))
         w->sweep_until = 0;
 }
 
@@ -143,12 +186,17 @@ static bool on_host(warden *w)
     return state != HOST_GONE;
 }
 
-/* First the answer, then the exits: so no exit overtakes the answer that names its child. */
+/* First the answers, then the exits: so no exit overtakes the answer that names its child. */
 static host_state tell(warden *w)
 {
     uint8_t data[MU__WP_SMALL];
     host_state state = host_flush(&w->host);
     child *gone;
+    fork_request *made;
+    while (state == HOST_OK && (made = forks_next_done(&w->forks)) != NULL) {
+        request_forked(w, made);
+        state = host_flush(&w->host);
+    }
     while (state == HOST_OK && (gone = children_next_exited(&w->children)) != NULL) {
         size_t size = mu__wp_encode_exited(&gone->id, data, sizeof data);
         state = host_send(&w->host, data, size);

@@ -1,4 +1,5 @@
-/* What the host may ask (warden/requests.h). Called by main.c; calls spawn.c and cleanup.c. */
+/* What the host may ask (warden/requests.h). Called by main.c; calls spawn.c, forks.c,
+ * cleanup.c. */
 #include "warden/requests.h"
 
 #include "base/child.h"
@@ -32,7 +33,7 @@ void request_handle(warden *w, const packet *p)
     else if (p->header.op == MU__WP_STOP)
         stop(w, p);
     else
-        done(w, p, ENOSYS, 0); /* MU__WP_ADOPT too: the fork server comes with a later version */
+        done(w, p, ENOSYS, 0);
 }
 
 /* Both versions are told, so that the host can name them; the run id must be the one in argv. */
@@ -52,6 +53,34 @@ static void hello(warden *w, const packet *p)
     host_answer(&w->host, data, size, -1);
 }
 
+/* Makes one child, a fork server's socket included. */
+static void spawn_here(warden *w, mu__wp_spawn *spec, const packet *p, mu__wp_spawned *result,
+                       int *ret_pidfd)
+{
+    int passed[MU__WP_FDS_MAX + 1], sockets[2];
+    bool server = spec->flags & MU__SPAWN_FORK_SERVER;
+    memcpy(passed, p->fds, p->n_fds * sizeof *passed);
+    if (server) {
+        bool room = spec->n_fds < MU__WP_FDS_MAX &&
+                    (spec->n_fds == 0 || spec->fds[spec->n_fds - 1].target < MU__FORK_SERVER_FD);
+        result->error = room ? forks_make_sockets(&w->forks, sockets) : EBADMSG;
+        result->step = MU__STEP_FORK;
+        if (result->error)
+            return;
+        passed[p->n_fds] = sockets[1];
+        spec->fds[spec->n_fds++] = (mu__wp_fd){MU__FORK_SERVER_FD, (int32_t)p->n_fds};
+    }
+    spawn_child(&w->children, spec, passed, result, ret_pidfd);
+    if (!server)
+        return;
+    (void)close(sockets[1]);
+    if (result->error)
+        (void)close(sockets[0]);
+    else
+        forks_add_server(&w->forks, result->pid, result->start, sockets[0]);
+}
+
+/* A fork server's answer comes later, everybody else's at once. */
 static void spawn(warden *w, const packet *p)
 {
     mu__wp_spawned result = {.error = p->error, .step = MU__STEP_REQUEST};
@@ -63,12 +92,32 @@ static void spawn(warden *w, const packet *p)
         result.error = vector ? EBADMSG : ENOMEM;
     }
     mu__wp_spawn spec;
+    bool asked = false;
     if (vector &&
-        mu__wp_decode_spawn(p->body, p->header.body_size, p->n_fds, vector, &spec) == MU_OK)
-        spawn_child(&w->children, &spec, p->fds, &result, &pidfd);
+        mu__wp_decode_spawn(p->body, p->header.body_size, p->n_fds, vector, &spec) == MU_OK) {
+        if (spec.server_pid == 0) {
+            spawn_here(w, &spec, p, &result, &pidfd);
+        } else {
+            result.error = forks_ask(&w->forks, p->header.request, &spec, p->body,
+                                     p->header.body_size, p->fds);
+            result.step = result.error == EAGAIN ? MU__STEP_CLONE : MU__STEP_FORK;
+            asked = result.error == 0;
+        }
+    }
     free(vector);
+    if (asked)
+        return;
     size_t size = mu__wp_encode_spawned(p->header.request, &result, data, sizeof data);
     host_answer(&w->host, data, size, pidfd);
+}
+
+void request_forked(warden *w, fork_request *done)
+{
+    uint8_t data[MU__WP_SMALL];
+    size_t size = mu__wp_encode_spawned(done->request, &done->result, data, sizeof data);
+    host_answer(&w->host, data, size, done->pidfd);
+    done->pidfd = -1;
+    forks_drop(&w->forks, done);
 }
 
 /* A running child is unreaped, so its pid and its group's number are its own: no race here. */

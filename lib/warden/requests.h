@@ -10,11 +10,13 @@
 #define MU_WARDEN_REQUESTS_H
 
 #include "warden/children.h"
+#include "warden/forks.h"
 #include "warden/host.h"
 
 typedef struct warden {
     host host;
     children children;
+    forks forks;
     char run_id[MU__WP_RUN_ID_MAX];
     int sigfd;             /* SIGCHLD */
     int64_t sweep_until;   /* strangers may be hiding, and are looked at often until then; 0: no */
@@ -25,6 +27,9 @@ typedef struct warden {
 
 /* Does what the packet asks for and leaves the answer with the host. The caller releases it. */
 void request_handle(warden *w, const packet *p);
+
+/* Leaves the answer to a spawn that a fork server was asked for with the host. */
+void request_forked(warden *w, fork_request *done);
 
 /* Leaves the answer to a stop with the host; nothing else may wait to be sent. */
 void request_stopped(warden *w);

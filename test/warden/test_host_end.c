@@ -278,7 +278,10 @@ MU_TEST(launch, tells_both_versions_when_they_differ)
     fchmod(fd, 0755);
     close(fd);
     mu_check_err(launch_program(script, &error), MU_EVERSION);
-    mu_check_contains(error.message, "speaks protocol 77, this libmuster 1");
+    char versions[64];
+    (void)snprintf(versions, sizeof versions, "speaks protocol 77, this libmuster %u",
+                   MU__WP_VERSION);
+    mu_check_contains(error.message, versions);
     unlink(script);
 }
 

@@ -559,7 +559,7 @@ MU_TEST(warden, answers_what_it_cannot_understand_and_goes_on)
     size_t size = mu__wp_encode_signal(1, &ask, data, sizeof data);
     peer_send_raw(&p, data, size);
     mu_check_eq(answer_error(&p), EBADMSG); /* pid 1 is nobody's child */
-    data[4] = MU__WP_ADOPT;
+    data[4] = MU__WP_FORKED;
     peer_send_raw(&p, data, size);
     mu_check_eq(answer_error(&p), ENOSYS);
     data[4] = 200;
