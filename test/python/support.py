@@ -43,10 +43,10 @@ CODECS = ["python"] + (["msgpack"] if have_extension() else [])
 class Peer:
     """One worker process; the host's side of the protocol."""
 
-    def __init__(self, command, environment=None, await_ready=True, cwd=None):
+    def __init__(self, command, environment=None, await_ready=True, cwd=None, control=None):
         to_worker, self.requests = os.pipe()
         self.answers, from_worker = os.pipe()
-        self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.out, self.err = self.outputs()
         self.buffer = b""
         self.items = []
         self.notifications = []
@@ -58,7 +58,7 @@ class Peer:
             stderr=self.err,
             close_fds=False,
             cwd=cwd,
-            preexec_fn=lambda: _place(to_worker, from_worker),
+            preexec_fn=lambda: _place(to_worker, from_worker, control),
             env=dict(_clean_environment(), **(environment or {})),
         )
         os.close(to_worker)
@@ -80,6 +80,10 @@ class Peer:
         self.requests = self.answers = None
         self.out.close()
         self.err.close()
+
+    def outputs(self):
+        """What the process gets as stdout and stderr."""
+        return tempfile.TemporaryFile(), tempfile.TemporaryFile()
 
     def send(self, message):
         self.send_raw(frame(message))
@@ -181,13 +185,12 @@ def _content(file):
     return os.pread(file.fileno(), size, 0)
 
 
-def _place(to_worker, from_worker):
-    """In the child: the pipes at 3 and 4, and nothing else beyond them."""
-    high = [os.dup(fd) for fd in (to_worker, from_worker)]
-    high = [_above(fd) for fd in high]
-    os.dup2(high[0], 3)
-    os.dup2(high[1], 4)
-    os.closerange(5, 256)
+def _place(to_worker, from_worker, control=None):
+    """In the child: the pipes at 3 and 4, perhaps a fork server's socket at 5, and nothing else beyond them."""
+    high = [_above(fd) for fd in (to_worker, from_worker, control) if fd is not None]
+    for target, fd in enumerate(high, 3):
+        os.dup2(fd, target)
+    os.closerange(3 + len(high), 256)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

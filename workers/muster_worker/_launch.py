@@ -6,14 +6,26 @@ it can tell the host why in a frame, which a script started directly can only sa
 
 import sys
 
+FORK_SERVER = "--fork-server"
+
 USAGE = "usage: launch.py SCRIPT.py|MODULE[:ATTRIBUTE] [--mode pool-worker|standalone] [--worker-id ID] [arguments]\n"
 
 
 def main(argv):
-    """`argv` is sys.argv without the launcher: the target and its arguments."""
+    """`argv` is sys.argv without the launcher: the target and its arguments.
+
+    After --fork-server the target and the modules to preload follow: then this is the fork server, and what is below
+    runs in each worker that it makes.
+    """
     if not argv or argv[0] in ("-h", "--help"):
         sys.stderr.write(USAGE)
         raise SystemExit(0 if argv else 2)
+    if argv[0] == FORK_SERVER:
+        from . import _fork_server
+
+        argv = _fork_server.main(argv[1:])
+        if argv is None:
+            return
     target = argv[0]
     try:
         if "/" in target or target.endswith(".py"):
@@ -53,7 +65,9 @@ def _run_module(target, arguments):
 
 
 def _has_run():
-    return "muster_worker._channel" in sys.modules or "muster_worker._standalone" in sys.modules
+    from ._worker import Worker
+
+    return Worker.has_run
 
 
 def _tell(error):

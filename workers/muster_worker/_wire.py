@@ -32,7 +32,7 @@ def new_codec():
     limit = _frame_limit()
     if wanted != "python":
         if sys.flags.no_site:
-            _add_site_directories()
+            add_site_directories()
         try:
             return ExtensionCodec(limit)
         except (ImportError, TypeError):  # absent, without its C extension, or too old to know the options
@@ -167,7 +167,7 @@ def _frame_limit():
     return int(text)
 
 
-def _add_site_directories():
+def add_site_directories():
     """Under -S nobody has put site-packages on the path.  They go there plainly, without reading any .pth file."""
     from os.path import dirname
     from site import getsitepackages

@@ -119,16 +119,23 @@ def _first_parameter(code, filled):
 class Worker:
     """A set of commands and the process that serves them."""
 
+    has_run = False  # whether any worker of this process has got so far
+
     def __init__(self, name=None):
         self.name = name
         self.commands = {}
-        self.id = environ.get("MUSTER_WORKER_ID") or None
+        self._id = None
         self.arguments = []
         self.grace = None  # from shutdown on: the seconds that the host allows on_stop, when it said so
         self.channel = None
         self.timeline = {}
         self._starters = []
         self._stoppers = []
+
+    @property
+    def id(self):
+        """The worker's name in its pool, or None.  Looked up when asked: a fork server may have imported us long before."""
+        return self._id or environ.get("MUSTER_WORKER_ID") or None
 
     def command(self, name=None, raw=False, quick=False):
         """Registers a function under `name` (its own name unless given); plain, async and generator functions.
@@ -179,6 +186,7 @@ class Worker:
         """
         from . import STARTED
 
+        Worker.has_run = True
         self.timeline["interpreter"] = STARTED
         mode, self.arguments = self._options(sys.argv[1:] if argv is None else list(argv))
         if mode == "standalone":
@@ -223,7 +231,7 @@ class Worker:
             if not equals:
                 value = next(items, "")
             if name == "--worker-id":
-                self.id = value or self.id
+                self._id = value or self._id
             elif value in MODES:
                 mode = value
             else:
