@@ -188,6 +188,8 @@ static mu_err pause_for(int64_t ns, int64_t deadline, const mu__warden *warden)
 static mu_err explain(const mu__child_spec *spec, const mu__pending *pending, mu_error *ret_error)
 {
     const char *what = spec->path;
+    if (pending->step == MU__STEP_FORK && pending->error == ESRCH)
+        return mu_error_set(ret_error, MU_EDOWN, "the fork server is gone");
     if (pending->step == MU__STEP_CHDIR && spec->cwd)
         what = spec->cwd;
     return mu_error_set(ret_error, MU_ERRNO(pending->error), "%s %s: %s",
@@ -207,7 +209,8 @@ static mu_err add_marks(errand *e, mu__warden *warden, char *const *envp, uint64
     if (!e->envp)
         return MU_ENOMEM;
     (void)snprintf(marks[0], size, MU__ENV_RUN_ID "=%s", warden->run_id);
-    (void)snprintf(marks[1], size, MU__ENV_CHILD "=%s.%llu", warden->run_id,
+    /* Of one length: a forked worker writes its own over its server's. */
+    (void)snprintf(marks[1], size, MU__ENV_CHILD "=%s.%08llu", warden->run_id,
                    (unsigned long long)serial);
     e->envp[0] = marks[0];
     e->envp[1] = marks[1];
@@ -246,6 +249,10 @@ static mu_err errand_make(errand *e, mu__warden *warden, const mu__child_spec *s
                              .argv = spec->argv,
                              .n_rlimits = spec->n_rlimits,
                              .n_fds = spec->n_passes};
+    if (spec->fork_server) {
+        e->spec.server_pid = spec->fork_server->pid;
+        e->spec.server_start = spec->fork_server->start;
+    }
     for (size_t i = 0; i < spec->n_rlimits; i++)
         e->spec.rlimits[i] = spec->rlimits[i];
     for (size_t i = 0; i < spec->n_passes; i++) {

@@ -215,7 +215,8 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
                                      {4, far->response_write}};
     mu__child_spec child = MU__CHILD_SPEC_INIT;
     child.path = spec->path;
-    child.argv = spec->argv;
+    child.argv = spec->fork_server ? spec->fork_argv : spec->argv;
+    child.fork_server = spec->fork_server;
     child.envp = env;
     child.cwd = spec->cwd ? spec->cwd : cwd;
     child.passes = passes;
@@ -261,6 +262,11 @@ void mu__port_watch(mu__port *port, void (*died)(void *ctx, const mu__port_end *
 int mu__port_os_pid(const mu__port *port)
 {
     return mu__child_pid(port->child);
+}
+
+mu__child *mu__port_child(const mu__port *port)
+{
+    return port->child;
 }
 
 int64_t mu__port_spawned_at(const mu__port *port)

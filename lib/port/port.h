@@ -41,6 +41,9 @@ typedef struct mu__port_spec {
     uint32_t umask;
     int nice;
     size_t max_frame; /* told as MUSTER_MAX_FRAME; 0: not told */
+
+    struct mu__child *fork_server; /* forks it; NULL: it is exec'd */
+    char *const *fork_argv;        /* what it then gets instead of argv: from the target on */
 } mu__port_spec;
 
 /* The host's ends, close-on-exec. Those that are used do not block. */
@@ -80,6 +83,8 @@ void mu__port_take_pipes(mu__port *port, mu__port_pipes *ret_pipes);
 void mu__port_watch(mu__port *port, void (*died)(void *ctx, const mu__port_end *end), void *ctx);
 
 int mu__port_os_pid(const mu__port *port);
+/* The process; borrowed. */
+struct mu__child *mu__port_child(const mu__port *port);
 /* When the process existed, on the system's clock. */
 int64_t mu__port_spawned_at(const mu__port *port);
 /* True, and how, once watchers are told. */

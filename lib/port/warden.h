@@ -79,7 +79,8 @@ typedef struct mu__child_spec {
     size_t n_rlimits;
     const char *worker_id; /* for the register of processes, as is its generation; NULL: "-" */
     uint32_t generation;
-    uint32_t flags; /* MU__SPAWN_xxx */
+    mu__child *fork_server; /* asked to fork it: argv is then what follows its launcher; or NULL */
+    uint32_t flags;         /* MU__SPAWN_xxx */
     uint32_t umask;
     int nice;
     /* Called once in the I/O thread, without locks, when the child has been reaped; must not block
@@ -94,8 +95,9 @@ typedef struct mu__child_spec {
     }
 
 /*
- * Starts a process and waits until it has exec'd (or has not) or `deadline` (ns) is over. Errors,
- * with the failing step and path in the message and no process left: MU_ESYS + errno of the step,
+ * Starts a process and waits until it has exec'd (or has not) or `deadline` (ns) is over; one that
+ * is forked, until it is set up. Errors, with the failing step and path in the message and no
+ * process left: MU_ESYS + errno of the step, MU_EDOWN (the fork server is gone),
  * MU_EWARDEN, MU_ETIMEOUT, MU_EKILLED (the calling actor must exit), MU_ESTOPPED, MU_EFORKED,
  * MU_ENOMEM. EAGAIN of the clone is tried again with pauses until the deadline.
  */
