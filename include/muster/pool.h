@@ -107,6 +107,13 @@ typedef enum mu_balance {
     MU_BALANCE_LRU = 1  /* least recently used first: all are used alike */
 } mu_balance;
 
+typedef enum mu_start_method {
+    MU_START_AUTO = 0,       /* fork server if there is something to preload, else exec; and exec if
+                                the fork server cannot be started */
+    MU_START_EXEC = 1,       /* each worker is an interpreter of its own */
+    MU_START_FORK_SERVER = 2 /* one process imports `preload` once and forks ready workers */
+} mu_start_method;
+
 /* Resource limits of a worker process, as setrlimit(2); `resource` is RLIMIT_xxx. */
 typedef struct mu_rlimit {
     int resource;
@@ -137,6 +144,10 @@ typedef struct mu_pool_options {
     const char *module;
     const char *executable;  /* a path, or a name looked up in PATH */
     const char *const *args; /* for the worker, after the script */
+
+    /* How it is started. Python only; doc/processes.md says what forked workers share. */
+    mu_start_method start_method;
+    const char *const *preload; /* names of modules */
 
     /* its surroundings */
     const char *const *env;       /* "NAME=value": set in addition */

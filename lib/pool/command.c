@@ -279,6 +279,7 @@ static mu_err python_arguments(mu_pool *pool, arguments *a, const mu_pool_option
         err = add_all(pool, a, flags, error);
     if (err == MU_OK)
         err = add(pool, a, launcher, error);
+    pool->n_launch = a->count;
     const char *what = script            ? script
                        : options->module ? options->module
                                          : "muster_worker.general";
@@ -323,6 +324,42 @@ static void set_privileges(mu__port_spec *spec, const mu_pool_options *options)
         spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
 }
 
+/* The same interpreter and flags; the launcher is told to preload and fork. No limits: those are
+ * the workers'. */
+static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+{
+    arguments a = {.count = 0};
+    mu_err err = MU_OK;
+    for (size_t i = 0; i < pool->n_launch && err == MU_OK; i++)
+        err = add(pool, &a, pool->spec.argv[i], error);
+    if (err == MU_OK)
+        err = add(pool, &a, "--fork-server", error);
+    if (err == MU_OK)
+        err = add(pool, &a, pool->spec.argv[pool->n_launch], error);
+    if (err == MU_OK)
+        err = add_all(pool, &a, options->preload, error);
+    if (err != MU_OK)
+        return err;
+    char **argv = own(pool, (a.count + 1) * sizeof *argv);
+    if (!argv)
+        return MU_ENOMEM;
+    memcpy(argv, a.argv, a.count * sizeof *argv);
+    pool->spec.fork_argv = pool->spec.argv + pool->n_launch;
+    pool->fork_spec = pool->spec;
+    pool->fork_spec.argv = argv;
+    pool->fork_spec.rlimits = NULL;
+    pool->fork_spec.n_rlimits = 0;
+    pool->fork_spec.flags |= MU__SPAWN_FORK_SERVER;
+    return MU_OK;
+}
+
+static bool wants_fork_server(const mu_pool_options *options)
+{
+    bool preloads = options->preload && options->preload[0];
+    return options->start_method == MU_START_FORK_SERVER ||
+           (options->start_method == MU_START_AUTO && preloads && !options->executable);
+}
+
 mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error *error)
 {
     arguments a = {.count = 0};
@@ -344,5 +381,8 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     err = own_vector(pool, options->env, &pool->spec.env);
     if (err == MU_OK)
         err = own_vector(pool, options->env_allow, &pool->spec.env_allow);
-    return err == MU_OK ? own_rlimits(pool, options) : err;
+    if (err == MU_OK)
+        err = own_rlimits(pool, options);
+    return err == MU_OK && wants_fork_server(options) ? fork_server_command(pool, options, error)
+                                                      : err;
 }

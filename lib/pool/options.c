@@ -65,6 +65,29 @@ static mu_err check_umask(const mu_pool_options *o, mu_error *error)
     return MU_OK;
 }
 
+/* A dotted name as import takes it; bytes of UTF-8 are letters. */
+static bool is_module_name(const char *name)
+{
+    char last = '.';
+    for (; *name; last = *name++) {
+        unsigned char c = (unsigned char)*name;
+        bool digit = c >= '0' && c <= '9';
+        bool letter = (c | 32) >= 'a' && (c | 32) <= 'z';
+        if (c == '.' || digit ? last == '.' : !letter && c != '_' && c < 0x80)
+            return false;
+    }
+    return last != '.';
+}
+
+static mu_err check_preload(const mu_pool_options *o, mu_error *error)
+{
+    for (const char *const *m = o->preload; m && *m; m++)
+        if (!is_module_name(*m))
+            return mu_error_set(error, MU_EINVAL,
+                                "pool option preload: '%s' is not a module's name", *m);
+    return MU_OK;
+}
+
 static mu_err check_rlimits(const mu_pool_options *o, mu_error *error)
 {
     if (o->n_rlimits > MU__WP_RLIMITS_MAX)
@@ -90,6 +113,7 @@ static int64_t all_at_once(const mu_pool_options *options)
 }
 
 static const char *const restart_words[] = {"permanent", "transient", "temporary", NULL};
+static const char *const start_words[] = {"auto", "exec", "fork_server", NULL};
 static const char *const balance_words[] = {"mru", "lru", NULL};
 
 /* The offset of a field, which must be of this C type. */
@@ -132,6 +156,9 @@ static const mu__option table[] = {
     {TEXT(module), .text = "(the bundled worker, unless there is a script or an executable)"},
     {TEXT(executable)},
     {LIST(args)},
+
+    {CHOICE(start_method, mu_start_method, start_words)},
+    {LIST(preload), .check = check_preload},
 
     {LIST(env), .secret = true, .check = check_env},
     {LIST(env_allow), .check = check_env_allow},
@@ -302,6 +329,21 @@ mu_err mu__option_check(const mu__option *o, const mu_pool_options *options, mu_
                         (long long)value, allowed, word);
 }
 
+/* How workers are started: only Python forks, and only what forks preloads. */
+static mu_err check_start(const mu_pool_options *o, mu_error *error)
+{
+    if (o->executable && o->start_method == MU_START_FORK_SERVER)
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option start_method: a fork server forks Python workers only; "
+                            "leave executable NULL");
+    if (o->preload && o->preload[0] && (o->executable || o->start_method == MU_START_EXEC))
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option preload: only a fork server preloads; leave it NULL with "
+                            "%s",
+                            o->executable ? "executable" : "start_method exec");
+    return MU_OK;
+}
+
 /* What one option asks of another. */
 static mu_err check_together(const mu_pool_options *o, mu_error *error)
 {
@@ -318,7 +360,7 @@ static mu_err check_together(const mu_pool_options *o, mu_error *error)
         return mu_error_set(error, MU_EINVAL,
                             "pool option executable runs without Python; leave "
                             "python_path and python_args NULL");
-    return MU_OK;
+    return check_start(o, error);
 }
 
 mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error)

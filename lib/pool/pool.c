@@ -77,14 +77,25 @@ static void start_tree(void *arg)
 {
     tree_start *t = arg;
     mu_pool *pool = t->pool;
+    mu_gen_server_options fork_server = MU_GEN_SERVER_OPTIONS_INIT;
+    fork_server.trap_exit = true;
+    fork_server.label = "fork_server";
+    pool->fork_server_options = fork_server;
     const mu_child_spec children[] = {
+        MU_CHILD(.id = "fork_server", .server = &mu__fork_server_actor,
+                 .server_options = &pool->fork_server_options, .arg = pool->fork_server,
+                 .shutdown_ms = pool->options.shutdown_grace_ms + 3000),
         MU_CHILD(.id = "workers", .start = start_worker_supervisor, .arg = pool,
                  .type = MU_SUPERVISOR_CHILD, .shutdown_ms = MU_INFINITY),
         MU_CHILD(.id = "manager", .start = start_manager, .arg = pool),
     };
-    const mu_supervisor_options tree =
+    mu_supervisor_options tree =
         MU_SUPERVISOR(.label = pool->name, .strategy = MU_REST_FOR_ONE, .intensity = TREE_INTENSITY,
                       .period_ms = TREE_PERIOD_MS, MU_CHILDREN(children));
+    if (!pool->fork_server) {
+        tree.children++;
+        tree.n_children--;
+    }
     mu_child_spec spec = MU_CHILD_SPEC_INIT;
     spec.id = pool->full_name;
     spec.supervisor = &tree;
@@ -289,6 +300,7 @@ static void pool_free(mu_pool *pool)
         free(ticket);
     }
     mu__table_deinit(&pool->jobs);
+    mu__fork_server_free(pool->fork_server);
     mu__command_free(pool);
     free(pool->slots);
     mu_lock_deinit(&pool->lock);
@@ -321,6 +333,8 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
     mu_err err = mu__pool_configure(pool, options, error);
     if (err == MU_OK)
         err = make_slots(pool);
+    if (err == MU_OK)
+        err = mu__pool_make_fork_server(pool);
     if (err != MU_OK) {
         pool_free(pool);
         return err;

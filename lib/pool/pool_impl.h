@@ -35,6 +35,7 @@
 #include "pool/backoff.h"
 #include "pool/queue.h"
 #include "port/channel.h"
+#include "port/fork_server.h"
 #include "port/port.h"
 #include "port/warden.h"
 #include "runtime/actor.h"
@@ -74,6 +75,7 @@ struct mu__slot {
     int index;
     mu_worker_state state;
     mu__channel *channel; /* of the generation that serves; NULL otherwise */
+    bool awaits_fork;     /* its actor waits until the fork server has settled */
     mu__slot *next_idle, *prev_idle;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */
@@ -114,6 +116,10 @@ struct mu_pool {
     mu_pool_options options; /* defaults filled in; what they point to is in `owned` */
     struct mu__owned *owned; /* what options and spec point to */
     mu__port_spec spec;      /* what every worker is started with */
+    size_t n_launch;         /* of its argv: the interpreter, its flags and the launcher */
+    mu__port_spec fork_spec; /* what the fork server is started with */
+    mu_gen_server_options fork_server_options; /* borrowed by its supervisor for every restart */
+    mu__fork_server *fork_server;              /* NULL: workers are exec'd */
     char name[MU_NAME_MAX + 1];
     char full_name[MU_NAME_MAX + 8]; /* with MU__MANAGER_PREFIX: the manager's, and the tree's id */
     uint32_t random;                 /* state of the jitter */
@@ -217,6 +223,22 @@ void mu__slots_interrupt(mu_pool *pool);
  */
 void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation,
                        int64_t *ret_wait_ns);
+/* By what the slot's next process is started. */
+typedef enum mu__start_by {
+    MU__BY_EXEC,
+    MU__BY_FORK,
+    MU__NOT_YET,   /* the slot's actor will hear: MU__POOL_SPAWN */
+    MU__NOT_AT_ALL /* the pool's options allow nothing else, and there is no fork server now */
+} mu__start_by;
+/*
+ * MU__BY_FORK: *ret_server is the process to ask, a reference; never `lost` (NULL: none), which is
+ * about to be replaced. MU__NOT_AT_ALL: *ret_why tells. In the slot's actor.
+ */
+mu__start_by mu__slot_start_by(mu__slot *slot, const mu__child *lost, mu__child **ret_server,
+                               mu__fork_why *ret_why);
+/* Makes the fork server that the options ask for, if they do; its actor is the tree's. MU_ENOMEM.
+ */
+mu_err mu__pool_make_fork_server(mu_pool *pool);
 void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t spawn_ns);
 void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
                     const mu_timeline *timeline);

@@ -43,6 +43,9 @@ typedef struct worker {
     uint64_t drained; /* the request whose late answer is awaited */
     mu_from waiting;  /* who awaits readiness */
     bool has_waiting;
+    bool awaits_fork; /* WAITING not for a back-off, but for the fork server */
+    mu__child *lost;  /* the last fork server that could not make it; a reference, or NULL */
+    int n_tried;
 } worker;
 
 enum { TAG_EXITED = 1000 /* data: mu__port_end */ };
@@ -340,15 +343,43 @@ static mu_err open_channel(worker *w)
                            &w->channel);
 }
 
-static mu_next spawn_process(worker *w)
+/* After so many attempts a start has failed; the next generation tries anew, after its back-off. */
+enum { FORKS_TRIED = 3 };
+
+/*
+ * How long a fork server may take: far more than it needs, and far less than a whole start may, so
+ * that one that hangs can be replaced in time.
+ */
+static int64_t fork_timeout_ms(const mu_pool *pool)
+{
+    int64_t whole = pool->options.startup_timeout_ms, part = whole / 4 > 1000 ? whole / 4 : 1000;
+    return part < whole ? part : whole;
+}
+
+/* It died, or hangs, with this worker in its hands: true if it, or the next one, is to be asked. */
+static bool loses_server(worker *w, mu__child *server, mu_err err)
+{
+    if (!server || (err != MU_EDOWN && err != MU_ETIMEOUT))
+        return false;
+    mu__fork_server *keeper = w->pool->fork_server;
+    if (err == MU_EDOWN || mu__fork_server_suspect(keeper, server, fork_timeout_ms(w->pool))) {
+        mu__child_unref(w->lost);
+        w->lost = mu__child_ref(server);
+    }
+    return ++w->n_tried < FORKS_TRIED;
+}
+
+/* `server` forks it; NULL: it is exec'd. */
+static mu_err open_process(worker *w, mu__child *server, mu_error *error)
 {
     mu_pool *pool = w->pool;
-    mu_error error = MU_ERROR_INIT;
-    w->phase = STARTING;
-    w->timeline.begun = mu__now(pool->system);
-    int64_t deadline = mu_deadline(w->timeline.begun, pool->options.startup_timeout_ms);
-    mu_err err = mu__port_open(pool->system, &pool->spec, w->slot->info.id, w->generation, deadline,
-                               &w->port, &error);
+    int64_t ms = server ? fork_timeout_ms(pool) : pool->options.startup_timeout_ms;
+    mu__port_spec spec = pool->spec;
+    spec.fork_server = server;
+    mu_err err = mu__port_open(pool->system, &spec, w->slot->info.id, w->generation,
+                               mu_deadline(mu__now(pool->system), ms), &w->port, error);
+    if (err == MU_OK && server)
+        mu__fork_server_worked(pool->fork_server);
     if (err == MU_OK)
         err = open_channel(w);
     if (err == MU_OK) {
@@ -359,6 +390,32 @@ static mu_next spawn_process(worker *w)
     }
     if (err == MU_OK)
         err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);
+    return err;
+}
+
+/* Comes back here by MU__POOL_SPAWN when there is no fork server now, but will be. */
+static mu_next spawn_process(worker *w)
+{
+    mu_error error = MU_ERROR_INIT;
+    mu__fork_why why;
+    bool again;
+    mu_err err;
+    if (w->timeline.begun == 0)
+        w->timeline.begun = mu__now(w->pool->system);
+    do {
+        mu__child *server;
+        mu_error_clear(&error);
+        mu__start_by by = mu__slot_start_by(w->slot, w->lost, &server, &why);
+        w->awaits_fork = by == MU__NOT_YET;
+        w->phase = w->awaits_fork ? WAITING : STARTING;
+        if (by == MU__NOT_YET)
+            return mu_noreply();
+        if (by == MU__NOT_AT_ALL)
+            return condemn(w, why.err, why.text);
+        err = open_process(w, server, &error);
+        again = loses_server(w, server, err);
+        mu__child_unref(server);
+    } while (again);
     mu_next next = mu_noreply();
     if (err != MU_OK)
         next = condemn(w, err, error.message[0] ? error.message : mu_strerror(err));
@@ -447,6 +504,8 @@ static mu_next worker_info(void *state, mu_message *message)
     switch (message->tag) {
     case MU__POOL_READABLE:
         return look_at_answers(w);
+    case MU__POOL_SPAWN: /* the fork server has settled; or it was the last generation's wait */
+        return w->awaits_fork ? spawn_process(w) : mu_noreply();
     case MU__POOL_DRAIN:
         return begin_drain(w, *(const uint64_t *)message->data);
     case MU__POOL_CONDEMN:
@@ -522,6 +581,7 @@ static void worker_free(void *state)
     if (w->channel && !mu__channel_dead(w->channel))
         mu__channel_bury(w->channel, &lost);
     mu__channel_unref(w->channel);
+    mu__child_unref(w->lost);
     free(w);
     mu__slot_stopped(slot, generation, last);
 }

@@ -72,6 +72,7 @@ static inline void fault_prepare(fault_rig *rig, int size, const char *script, c
     mu_check_msg(err == MU_OK, "%s: %s", mu_err_name(err), rig->pool.error.message);
     mu_pool_options *o = &rig->pool.options;
     o->size = size;
+    o->start_method = rig_start_method();
     o->python_path = "/usr/bin/python3";
     o->startup_timeout_ms = RIG_STARTUP_MS;
     o->queue_timeout_ms = RIG_STARTUP_MS;

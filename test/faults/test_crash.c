@@ -216,14 +216,20 @@ static void write_program(char *path, const char *text, mode_t mode)
     close(fd);
 }
 
+static void run_program(fault_rig *rig, const char *path)
+{
+    rig->pool.options.python_path = NULL;
+    rig->pool.options.executable = path;
+    rig->pool.options.start_method = MU_START_EXEC; /* what is no Python is never forked */
+}
+
 static void check_program(const char *text, mode_t mode, int error)
 {
     fault_rig rig;
     char path[] = "/tmp/muster-fault-XXXXXX";
     write_program(path, text, mode);
     fault_prepare(&rig, 2, NULL, NULL);
-    rig.pool.options.python_path = NULL;
-    rig.pool.options.executable = path;
+    run_program(&rig, path);
     check_errno(&rig, error, path);
     unlink(path);
 }
@@ -232,8 +238,7 @@ MU_TEST(crash, C11_a_program_that_is_not_there_is_ENOENT_from_start)
 {
     fault_rig rig;
     fault_prepare(&rig, 2, NULL, NULL);
-    rig.pool.options.python_path = NULL;
-    rig.pool.options.executable = "/no/such/program";
+    run_program(&rig, "/no/such/program");
     check_errno(&rig, ENOENT, "/no/such/program");
 }
 

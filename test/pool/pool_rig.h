@@ -6,7 +6,9 @@
  *     mu_check_ok(rig_run(&rig, "ping"));
  *     rig_stop(&rig);
  *
- * The workers are the bundled general worker under /usr/bin/python3, which has msgpack.
+ * The workers are the bundled general worker under /usr/bin/python3, which has msgpack. With
+ * MUSTER_TEST_FORKED in the environment a fork server makes them: what is promised of a worker
+ * holds for both kinds, so a test of it can be run for both ('forked' in test/meson.build).
  */
 #ifndef MU_TEST_POOL_RIG_H
 #define MU_TEST_POOL_RIG_H
@@ -27,14 +29,28 @@ typedef struct pool_rig {
 /* Room for interpreters that share two processors with a sanitizer. */
 #define RIG_STARTUP_MS (20000 * MU_TEST_SCALE)
 
-static inline void rig_prepare(pool_rig *rig, int size)
+static inline mu_start_method rig_start_method(void)
 {
+    return getenv("MUSTER_TEST_FORKED") ? MU_START_FORK_SERVER : MU_START_AUTO;
+}
+
+/* `hook` hears the system's events. */
+static inline void rig_prepare_heard(pool_rig *rig, int size, mu_event_hook hook)
+{
+    mu_system_options system = MU_SYSTEM_OPTIONS_INIT;
+    system.event_hook = hook;
     *rig = (pool_rig){.options = MU_POOL_OPTIONS_INIT, .error = MU_ERROR_INIT};
     rig->options.size = size;
+    rig->options.start_method = rig_start_method();
     rig->options.python_path = "/usr/bin/python3";
     rig->options.startup_timeout_ms = RIG_STARTUP_MS;
-    mu_err err = mu_system_start(NULL, &rig->system, &rig->error);
+    mu_err err = mu_system_start(&system, &rig->system, &rig->error);
     mu_check_msg(err == MU_OK, "%s: %s", mu_err_name(err), rig->error.message);
+}
+
+static inline void rig_prepare(pool_rig *rig, int size)
+{
+    rig_prepare_heard(rig, size, (mu_event_hook){NULL, NULL});
 }
 
 static inline mu_err rig_open(pool_rig *rig)

@@ -150,7 +150,9 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
                                "    f=g\n"
                                "env = TOKEN=secret B='x y'\n"
                                "rlimits = nofile=64:128 as=2GiB cpu=infinity\n"
-                               "umask = 027\nnice = -3\nno_new_privs = true\n",
+                               "umask = 027\nnice = -3\nno_new_privs = true\n"
+                               "start_method = fork_server\n"
+                               "preload = json os.path\n",
                                "", NULL);
     mu_pool_options o = filled(config, NULL);
     mu_check_eq(o.max_frame, (size_t)16 << 20);
@@ -166,6 +168,8 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     mu_check_str(o.umask, "027");
     mu_check_eq(o.nice, -3);
     mu_check(o.no_new_privs);
+    mu_check_eq(o.start_method, MU_START_FORK_SERVER);
+    mu_check_str(o.preload[1], "os.path");
     mu_check_eq(o.n_rlimits, 3u);
     mu_check_eq(o.rlimits[0].resource, RLIMIT_NOFILE);
     mu_check_eq(o.rlimits[0].soft, 64u);
@@ -179,6 +183,8 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     check_line(config, &o,
                "rlimits = nofile=64:128 as=2147483648:2147483648 cpu=infinity:infinity "
                "; pool.ini:11");
+    check_line(config, &o, "start_method = fork_server ; pool.ini:15");
+    check_line(config, &o, "preload = json os.path ; pool.ini:16");
     mu_config_free(&config);
 }
 
@@ -220,6 +226,9 @@ MU_TEST(config, what_is_wrong_is_named_with_file_line_key_and_what_is_allowed)
     check_refused("[pool]\nsize = many\n", NULL,
                   "pool.ini:2: pool option size is 'many'; allowed are 1 to 1024");
     check_refused("[pool]\nbalance = fifo\n", NULL, "balance is 'fifo'; allowed are mru or lru");
+    check_refused("[pool]\nstart_method = fork\n", NULL,
+                  "start_method is 'fork'; allowed are auto or exec or fork_server");
+    check_refused("[pool]\npreload = a/b\n", NULL, "'a/b' is not a module's name");
     check_refused("[pool]\nsize = 3\n[pool]\nsize = 4\n", NULL,
                   "pool.ini:4: size has been set in line 2 already");
     check_refused("size = 3\n", NULL, "pool.ini:1: a key stands before the first section");

@@ -103,6 +103,27 @@ MU_TEST(options, texts_and_what_excludes_one_another_are_refused)
     rig.options = good;
     rig.options.executable = "/bin/true";
     check_refused(&rig, "executable", "python_path", "NULL");
+    static const char *const bad_modules[] = {"a/b", "-m", ".a", "a..b", "a.", "1a", "a b", ""};
+    for (size_t i = 0; i < sizeof bad_modules / sizeof *bad_modules; i++) {
+        const char *const preload[] = {"os.path", bad_modules[i], NULL};
+        char value[16];
+        (void)snprintf(value, sizeof value, "'%s'", bad_modules[i]);
+        rig.options = good;
+        rig.options.preload = preload;
+        check_refused(&rig, "preload", value, "module's name");
+    }
+    static const char *const modules[] = {"h5py._x2", NULL};
+    rig.options = good;
+    rig.options.preload = modules;
+    rig.options.start_method = MU_START_EXEC;
+    check_refused(&rig, "preload", "start_method exec", "NULL");
+    rig.options.python_path = NULL;
+    rig.options.executable = "/bin/true";
+    rig.options.start_method = MU_START_AUTO;
+    check_refused(&rig, "preload", "executable", "NULL");
+    rig.options.preload = NULL;
+    rig.options.start_method = MU_START_FORK_SERVER;
+    check_refused(&rig, "start_method", "executable", "NULL");
     rig.options = good;
     rig.options.n_rlimits = 17;
     check_refused(&rig, "n_rlimits", "17", "0 to 16");
