@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "startup_forks.h"
 #include "support/options.h"
 #include "support/pool.h"
 #include "support/process.h"
@@ -360,6 +361,8 @@ int main(int argc, char **argv)
             measure_kind(report, &options, system, &kinds[i]);
     }
     mu_system_stop(&system);
+    if (bench_wanted(&options, "fork server"))
+        bench_forks(report, &options, numpy[0] != '\0');
     bench_report_end(&report);
     return 0;
 }

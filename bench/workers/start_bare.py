@@ -2,4 +2,12 @@
 
 from muster_worker import Worker
 
-Worker("bare").run()
+worker = Worker("bare")
+
+
+@worker.command("ping")
+def ping():
+    return None
+
+
+worker.run()

@@ -4,4 +4,12 @@ import numpy
 from muster_worker import Worker
 
 assert numpy.ones(2).sum() == 2
-Worker("numpy").run()
+worker = Worker("numpy")
+
+
+@worker.command("ping")
+def ping():
+    return None
+
+
+worker.run()
