@@ -1,0 +1,226 @@
+/*
+ * Tasks whose actor is over, or killed, before whoever starts it has gone on: the outcome is told
+ * all the same, once. Ids: OTP's items TASK-xx.
+ */
+#include <sched.h>
+
+#include <muster/dynamic_supervisor.h>
+#include <muster/task.h>
+
+#include "otp/otp_test.h"
+
+/* ---- a system whose new threads run to the death of their actor before they are known ------- */
+
+static mu_sys meddling; /* the real calls but for one */
+static mu_system *meddled;
+static _Atomic size_t n_left; /* living actors when the new one is dead; SIZE_MAX: do not wait */
+
+static int create_and_outlive(pthread_t *thread, const pthread_attr_t *attr, void *(*body)(void *),
+                              void *arg)
+{
+    size_t left = atomic_load(&n_left); /* before there is somebody who may set it */
+    int rc = mu__sys_real.thread_create(thread, attr, body, arg);
+    if (rc == 0 && left != SIZE_MAX)
+        mu_wait_until(mu_system_actors(meddled) == left, 10000);
+    return rc;
+}
+
+static void start_meddled(void)
+{
+    mu_system_options o = MU_SYSTEM_OPTIONS_INIT;
+    meddling = mu__sys_real;
+    meddling.thread_create = create_and_outlive;
+    o.sys = &meddling;
+    atomic_store(&n_left, SIZE_MAX);
+    mu_check_ok(mu__runtime_start(&o, &meddled));
+}
+
+/* ---- tasks that are over at once ------------------------------------------------------------ */
+
+typedef struct errand {
+    enum { RETURNS, EXITS, KILLS_ITSELF, KILLS_ITSELF_AND_STAYS } how;
+    _Atomic int arg_destroyed, value_destroyed;
+    _Atomic bool let_go;
+} errand;
+
+static void arg_destroyed(void *arg)
+{
+    atomic_fetch_add(&((errand *)arg)->arg_destroyed, 1);
+}
+
+static void value_destroyed(void *data)
+{
+    atomic_fetch_add(&((errand *)data)->value_destroyed, 1);
+}
+
+static mu_message run_errand(void *arg)
+{
+    errand *e = arg;
+    mu_reason boom = mu_reason_exit(42, "boom"), kill = mu_reason_kill();
+    if (e->how == EXITS)
+        mu_exit(&boom);
+    if (e->how >= KILLS_ITSELF)
+        mu_check_ok(mu_exit_signal(mu_self(), &kill));
+    while (e->how == KILLS_ITSELF_AND_STAYS && !atomic_load(&e->let_go))
+        sched_yield();
+    return mu_message_take(1, e, sizeof *e, value_destroyed);
+}
+
+/* With a stack size of its own a task gets a thread of its own, which has to be created. */
+static mu_task *start(errand *e, mu_pid supervisor, bool nolink)
+{
+    mu_task_options options = MU_TASK_OPTIONS_INIT;
+    options.supervisor = supervisor;
+    options.nolink = nolink;
+    options.stack_size = mu_pid_is_none(supervisor) ? 65536 : 0;
+    options.destroy_arg = arg_destroyed;
+    mu_task *task = NULL;
+    mu_check_ok(mu_task_async(meddled, run_errand, e, &options, &task));
+    return task;
+}
+
+static void expect_outcome(errand *e, mu_task *task)
+{
+    mu_reason reason = mu_reason_normal();
+    mu_message value;
+    bool valued = e->how == RETURNS;
+    mu_check_eq(mu_task_await(&task, 10000, &value, &reason), valued ? MU_OK : MU_EDOWN);
+    if (valued)
+        mu_message_clear(&value);
+    else
+        mu_check_eq(reason.cls, e->how == EXITS ? MU_REASON_EXIT : MU_REASON_KILLED);
+    atomic_store(&e->let_go, true);
+    /* A value that came after the kill is nobody's. */
+    mu_wait_until(e->value_destroyed == (e->how == EXITS ? 0 : 1), 10000);
+    mu_wait_until(e->arg_destroyed == 1, 10000);
+}
+
+MU_TEST(work, TASK_03_a_task_that_is_over_before_its_start_returns_is_told_as_any_other)
+{
+    for (int how = RETURNS; how <= KILLS_ITSELF_AND_STAYS; how++) {
+        static errand e;
+        e = (errand){.how = how};
+        start_meddled();
+        atomic_store(&n_left, 0);
+        mu_task *task = start(&e, MU_PID_NONE, false);
+        mu_check_eq(mu_system_actors(meddled), 0u);
+        mu_check_eq(mu_system_abandoned_threads(meddled), how == KILLS_ITSELF_AND_STAYS ? 1u : 0u);
+        expect_outcome(&e, task);
+        mu_check_eq(mu__runtime_stop(&meddled), 0u);
+    }
+}
+
+MU_TEST(work, TASK_14_a_supervised_one_as_well)
+{
+    for (int how = RETURNS; how <= KILLS_ITSELF_AND_STAYS; how++) {
+        static errand e;
+        e = (errand){.how = how};
+        mu_dynamic_supervisor_options options = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
+        mu_pid supervisor;
+        start_meddled();
+        mu_check_ok(mu_dynamic_supervisor_start(meddled, &options, &supervisor, NULL));
+        atomic_store(&n_left, 1);
+        expect_outcome(&e, start(&e, supervisor, false));
+        mu_check(mu_alive(supervisor));
+        mu_check_eq(mu__runtime_stop(&meddled), 0u);
+    }
+}
+
+static errand crash_errand;
+
+static void start_linked(void *arg)
+{
+    mu_check_ok(mu_trap_exit(arg != NULL, NULL));
+    atomic_store(&n_left, 1);
+    mu_task *task = start(&crash_errand, MU_PID_NONE, false);
+    mu_reason reason;
+    mu_err err = mu_task_await(&task, 10000, NULL, &reason);
+    mu_check_eq(err, arg ? MU_EDOWN : MU_EKILLED);
+    mu_check(!arg || reason.code == 42);
+    (void)mu_task_ignore(&task, NULL, NULL);
+    if (arg) {
+        mu_message m;
+        mu_check_ok(mu_receive(&m, 0)); /* told before the start returned */
+        mu_check_eq(m.tag, MU_TAG_EXIT);
+        mu_message_clear(&m);
+        atomic_store((_Atomic bool *)arg, true);
+    }
+}
+
+MU_TEST(work, TASK_02_and_its_crash_goes_along_the_link)
+{
+    _Atomic bool survived = false;
+    mu_pid pid;
+    for (int trapping = 0; trapping <= 1; trapping++) {
+        crash_errand = (errand){.how = EXITS};
+        start_meddled();
+        mu_check_ok(
+            mu_spawn(meddled, NULL, start_linked, trapping ? (void *)&survived : NULL, &pid));
+        mu_wait_until(!mu_alive(pid), 10000);
+        mu_wait_until(crash_errand.arg_destroyed == 1, 10000);
+        mu_check_eq(mu__runtime_stop(&meddled), 0u);
+    }
+    mu_check(survived);
+}
+
+/* ---- kills that come at any moment ---------------------------------------------------------- */
+
+typedef struct target {
+    errand errand;
+    _Atomic bool known;
+    mu_pid pid;
+} target;
+
+static mu_message show_and_return(void *arg)
+{
+    target *t = arg;
+    t->pid = mu_self();
+    atomic_store(&t->known, true);
+    return mu_message_take(1, &t->errand, sizeof t->errand, value_destroyed);
+}
+
+enum { ROUNDS_MAX = 5000 };
+static target targets[ROUNDS_MAX];
+static int n_rounds;
+
+static void *kill_all(void *arg)
+{
+    (void)arg;
+    mu_reason kill = mu_reason_kill();
+    for (int i = 0; i < n_rounds; i++) {
+        while (!atomic_load(&targets[i].known))
+            sched_yield();
+        for (int j = 0; j < i % 32; j++)
+            (void)mu_alive(targets[i].pid);
+        mu_check_ok(mu_exit_signal(targets[i].pid, &kill));
+    }
+    return NULL;
+}
+
+static void targets_of_kills(mu_system *system)
+{
+    pthread_t killer;
+    n_rounds = (int)mu_test_size(1000, ROUNDS_MAX);
+    mu_check_eq(pthread_create(&killer, NULL, kill_all, NULL), 0);
+    for (int i = 0; i < n_rounds; i++) {
+        errand *e = &targets[i].errand;
+        mu_task_options options = MU_TASK_OPTIONS_INIT;
+        options.nolink = true;
+        options.destroy_arg = arg_destroyed;
+        mu_task *task = NULL;
+        mu_reason reason = mu_reason_normal();
+        mu_check_ok(mu_task_async(system, show_and_return, e, &options, &task));
+        mu_err err = mu_task_await(&task, 10000, NULL, &reason);
+        mu_check(err == MU_OK || (err == MU_EDOWN && reason.cls == MU_REASON_KILLED));
+    }
+    mu_check_eq(pthread_join(killer, NULL), 0);
+    for (int i = 0; i < n_rounds; i++)
+        mu_wait_until(
+            targets[i].errand.arg_destroyed == 1 && targets[i].errand.value_destroyed == 1, 10000);
+    expect_empty_mailbox();
+}
+
+MU_TEST(work, TASK_03_a_kill_at_any_moment_gives_one_outcome_and_destroys_once)
+{
+    as_actor(targets_of_kills);
+}
