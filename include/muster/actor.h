@@ -182,7 +182,8 @@ mu_err mu_set_exit_reason(const mu_reason *reason);
 /*
  * Sends an exit signal, as OTP's exit/2. Kill cannot be trapped. A trapping actor gets a notice; a
  * non-trapping one is told to exit unless the reason is normal (which ends it only when it sends
- * that to itself). MU_OK also when the target is dead. Never blocks. Any thread.
+ * that to itself). MU_OK also when the target is dead. Never blocks. Any thread; one that is no
+ * actor signals in the name of MU_PID_NONE, which is nobody's parent and linked to nobody.
  */
 mu_err mu_exit_signal(mu_pid pid, const mu_reason *reason);
 

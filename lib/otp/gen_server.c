@@ -257,7 +257,7 @@ static void report_unhandled(const mu_message *message)
 static bool handle_info(server *s)
 {
     const mu_exit_notice *notice = s->current.tag == MU_TAG_EXIT ? s->current.data : NULL;
-    if (notice && mu_pid_equal(notice->from, mu__parent())) {
+    if (notice && mu__is_parent(notice->from)) {
         s->stopped_by_parent = true;
         return stop(s, notice->reason);
     }

@@ -78,6 +78,9 @@ mu_err mu__signal_exit(mu_pid pid, mu_pid from, const mu_reason *reason, bool vi
 /* The actor that spawned the calling one with link = true (its parent), or MU_PID_NONE. */
 mu_pid mu__parent(void);
 
+/* Nobody, in whose name threads that are no actors send exit signals, is nobody's parent. */
+bool mu__is_parent(mu_pid pid);
+
 /*
  * Death hooks: run once, when the actor is about to die and before any link, monitor or caller is
  * told, by whoever finishes it (its own thread or a killer's), with no lock held. The hook must not

@@ -218,18 +218,17 @@ static bool accept_all(const mu__node *node, void *arg)
 
 static bool accept_system(const mu__node *node, void *arg)
 {
-    const mu__actor *self = arg;
+    (void)arg;
     if (node->kind == MU__KIND_SYSTEM)
         return true;
     return node->message.tag == MU_TAG_EXIT &&
-           mu_pid_equal(((const mu_exit_notice *)node->message.data)->from, self->parent);
+           mu__is_parent(((const mu_exit_notice *)node->message.data)->from);
 }
 
 mu_err mu__receive(mu__envelope *ret_envelope, int64_t deadline, bool system_only)
 {
     mu__node *node = NULL;
-    mu_err err =
-        await_node(system_only ? accept_system : accept_all, mu__actor_self(), deadline, &node);
+    mu_err err = await_node(system_only ? accept_system : accept_all, NULL, deadline, &node);
     if (err != MU_OK)
         return err;
     *ret_envelope = (mu__envelope){node->kind, node->message, node->from};

@@ -26,6 +26,11 @@ mu_pid mu__parent(void)
     return current ? current->parent : MU_PID_NONE;
 }
 
+bool mu__is_parent(mu_pid pid)
+{
+    return !mu_pid_is_none(pid) && mu_pid_equal(pid, mu__parent());
+}
+
 /* ---- exits -------------------------------------------------------------------------------- */
 
 /* Kill is an order, not a reason: to have died of it is `killed`, which peers can trap. */
