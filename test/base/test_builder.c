@@ -82,7 +82,7 @@ MU_TEST(builder, what_cannot_travel_is_refused_with_its_path)
     REFUSES(MU_EDECODE, "$: key number 1: a key that is a container", "{[]:i}", 1);
 }
 
-MU_TEST(builder, p4_values_nest_as_deep_as_the_reader_accepts_and_no_deeper)
+MU_TEST(builder, P4_values_nest_as_deep_as_the_reader_accepts_and_no_deeper)
 {
     for (int depth = MU_VALUE_DEPTH_MAX - 1; depth <= MU_VALUE_DEPTH_MAX + 1; depth++) {
         mu_builder *b = mu_builder_new();
@@ -107,7 +107,7 @@ MU_TEST(builder, p4_values_nest_as_deep_as_the_reader_accepts_and_no_deeper)
     }
 }
 
-MU_TEST(builder, p4_a_value_put_into_another_counts_with_its_own_depth)
+MU_TEST(builder, P4_a_value_put_into_another_counts_with_its_own_depth)
 {
     mu_value v, next;
 

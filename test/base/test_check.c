@@ -32,7 +32,7 @@ static mu_err check(const void *bytes, size_t size)
         mu_check_str(detail.message, text);                                                        \
     } while (0)
 
-MU_TEST(check, p6_codes_that_begin_no_value_are_refused)
+MU_TEST(check, P6_codes_that_begin_no_value_are_refused)
 {
     static const unsigned char codes[] = {0xc1, 0xc7, 0xc8, 0xc9, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8};
     unsigned char bytes[32] = {0};
@@ -97,7 +97,7 @@ MU_TEST(check, announced_items_are_held_against_the_bytes_that_are_left)
             MU_EDECODE, "$: the bytes end inside the value");
 }
 
-MU_TEST(check, p6_bad_utf8_is_refused_in_strings_and_welcome_in_binary)
+MU_TEST(check, P6_bad_utf8_is_refused_in_strings_and_welcome_in_binary)
 {
     mu_check_ok(CHECK("\xc4\x01\xff"));
     REFUSED("\xa1\xff", MU_EDECODE, "$: a string that is not UTF-8");
@@ -105,7 +105,7 @@ MU_TEST(check, p6_bad_utf8_is_refused_in_strings_and_welcome_in_binary)
     REFUSED("\x81\xa1\xff\x01", MU_EDECODE, "$: key number 1: a string that is not UTF-8");
 }
 
-MU_TEST(check, p6_a_key_twice_is_refused)
+MU_TEST(check, P6_a_key_twice_is_refused)
 {
     REFUSED("\x82\xa1x\x01\xa1x\x02", MU_EDECODE,
             "$: key number 2: a key that the map holds twice");
@@ -134,7 +134,7 @@ static void put_large_map(mu__buffer *out, int count, int again)
     }
 }
 
-MU_TEST(check, p6_a_key_twice_is_found_in_maps_of_every_size)
+MU_TEST(check, P6_a_key_twice_is_found_in_maps_of_every_size)
 {
     for (int count = 1; count <= 200; count++) {
         for (int again = -1; again<count; again += count> 20 ? 17 : 1) {
@@ -214,7 +214,7 @@ static void *check_depths(void *unused)
     return unused;
 }
 
-MU_TEST(check, p4_the_depth_limit_holds_on_a_thread_stack_of_64_kib)
+MU_TEST(check, P4_the_depth_limit_holds_on_a_thread_stack_of_64_kib)
 {
     pthread_attr_t attr;
     pthread_t thread;

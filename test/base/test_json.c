@@ -201,7 +201,7 @@ static void *nest_deeply(void *unused)
     return unused;
 }
 
-MU_TEST(json, p4_deep_text_is_refused_on_a_thread_stack_of_64_kib)
+MU_TEST(json, P4_deep_text_is_refused_on_a_thread_stack_of_64_kib)
 {
     pthread_attr_t attr;
     pthread_t thread;

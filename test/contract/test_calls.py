@@ -38,6 +38,7 @@ RULES = [
      "locks go through the annotated wrapper"),
     (r"pthread_cond_\w+ sem_\w+", ("lib/base/lock.*",), "there is one way to sleep: mu__park"),
     ("sleep usleep nanosleep clock_nanosleep", ("lib/warden/*",), "there is one way to sleep: mu__park"),
+    ("time gettimeofday ftime localtime localtime_r gmtime gmtime_r", (), "the wall clock may jump"),
     ("pthread_cancel pthread_kill pthread_exit", (), "nobody is unwound by force"),
 ]
 
@@ -45,6 +46,7 @@ FORBIDDEN_WORDS = [
     (r"\bPR_SET_CHILD_SUBREAPER\b", ("lib/warden/*",), "no subreaper in the host"),
     (r"\benviron\s*=", (), "the environment is the host's"),
     (r"\bSIGCHLD\b", ("lib/warden/*", "lib/base/child.*", "lib/port/warden_launch.c"), "SIGCHLD is the host's"),
+    (r"\bCLOCK_(REALTIME|TAI)", (), "the wall clock may jump"),
     (r"\bSYS_(fork|vfork|clone3?|wait4|waitid|kill|tgkill)\b",
      ("lib/warden/*", "lib/base/child.*", "lib/base/sys.c", "lib/port/warden_launch.c"),
      "as the calls of the same name"),
@@ -86,7 +88,8 @@ class TheCheckItself(unittest.TestCase):
                     self.assertEqual(1, len(list(complaints("lib/pool/x.c", snippet))))
 
     def test_is_red_for_each_forbidden_word(self):
-        for snippet in ("prctl_(PR_SET_CHILD_SUBREAPER);", "environ = NULL;", "x = SIGCHLD;", "syscall(SYS_fork);"):
+        for snippet in ("prctl_(PR_SET_CHILD_SUBREAPER);", "environ = NULL;", "x = SIGCHLD;", "syscall(SYS_fork);",
+                        "clock_gettime(CLOCK_REALTIME, &t);"):
             with self.subTest(snippet):
                 self.assertTrue(list(complaints("lib/pool/x.c", snippet)))
 

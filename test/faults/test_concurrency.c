@@ -1,6 +1,6 @@
 /*
  * Much at once: stops in the middle of everything (X1), callers that go (X4), storms of deaths
- * (X6), queues that are full (R6).
+ * (X6), names that many want (X3), queues that are full (R6).
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -396,6 +396,52 @@ MU_TEST(concurrency, X6_all_eight_at_once_are_back_within_two_seconds)
         mu_check_ok(rig_run(&rig.pool, "ping"));
     }
     fault_close(&rig);
+}
+
+/* ---- X3 ------------------------------------------------------------------------------------ */
+
+static void wait_for_the_end(void *arg)
+{
+    mu_message message;
+    (void)arg;
+    while (mu_receive(&message, MU_INFINITY) == MU_OK)
+        mu_message_clear(&message);
+}
+
+/* Whoever has got the name has it alone, until it gives it back or is dead, and not a moment
+ * longer. */
+static void *want_the_name(void *arg)
+{
+    mu_system *system = arg;
+    const mu_reason kill_it = mu_reason_kill();
+    for (int64_t i = mu_test_size(500, 20000); i > 0; i--) {
+        mu_pid pid;
+        mu_check_ok(mu_spawn(system, NULL, wait_for_the_end, NULL, &pid));
+        mu_err err = mu_register("wanted", pid);
+        mu_check(err == MU_OK || err == MU_ENAMETAKEN);
+        mu_check_eq(mu_pid_equal(mu_whereis(system, "wanted"), pid), err == MU_OK);
+        if (err == MU_OK && i % 2) {
+            mu_check_ok(mu_unregister(system, "wanted"));
+            mu_check(!mu_pid_equal(mu_whereis(system, "wanted"), pid));
+        }
+        mu_check_ok(mu_exit_signal(pid, &kill_it));
+        mu_check(!mu_pid_equal(mu_whereis(system, "wanted"), pid));
+        mu_check_err(mu_register("wanted", pid), MU_ENOPROC);
+    }
+    return NULL;
+}
+
+MU_TEST(concurrency, X3_a_name_that_sixteen_threads_want_has_one_living_owner_or_none)
+{
+    mu_system *system = NULL;
+    pthread_t threads[16];
+    mu_check_ok(mu_system_start(NULL, &system, NULL));
+    for (int i = 0; i < 16; i++)
+        mu_check_eq(pthread_create(&threads[i], NULL, want_the_name, system), 0);
+    for (int i = 0; i < 16; i++)
+        mu_check_eq(pthread_join(threads[i], NULL), 0);
+    mu_check(mu_pid_equal(mu_whereis(system, "wanted"), MU_PID_NONE));
+    mu_check_eq(mu_system_stop(&system), 0u);
 }
 
 /* ---- R6 ------------------------------------------------------------------------------------ */

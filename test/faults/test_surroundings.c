@@ -1,9 +1,10 @@
 /*
- * What a worker has of its host: no secrets (Z1), no fds (Z2).
+ * What a worker has of its host: no secrets (Z1), no fds (Z2), and no more than its limits (Z7).
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fault_rig.h"
@@ -120,5 +121,52 @@ MU_TEST(surroundings, Z2_a_worker_has_its_five_fds_and_none_of_its_hosts)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < 100; i++)
         close(fds[i]);
+    fault_close(&rig);
+}
+
+/* ---- Z7 ------------------------------------------------------------------------------------ */
+
+static void limits_of_host(struct rlimit limits[RLIM_NLIMITS])
+{
+    memset(limits, 0, RLIM_NLIMITS * sizeof *limits); /* there may be bytes between the fields */
+    for (int i = 0; i < (int)RLIM_NLIMITS; i++)
+        mu_check_eq(getrlimit((__rlimit_resource_t)i, &limits[i]), 0);
+}
+
+/* The worker hears of it as an exception, and serves on. */
+static void check_refused(fault_rig *rig, const char *what, const char *exception)
+{
+    int pid = rig_worker(&rig->pool, 0).os_pid;
+    mu_check_err(fault_ask(rig, "exceed", RIG_STARTUP_MS, NULL, "{s:s}", "what", what), MU_EWORKER);
+    mu_check_str(rig->pool.error.type, exception);
+    mu_check_ok(rig_run(&rig->pool, "ping"));
+    mu_check_eq(rig_worker(&rig->pool, 0).os_pid, pid);
+}
+
+MU_TEST(surroundings, Z7_a_limit_hits_the_worker_that_exceeds_it_and_nobody_else, .timeout = 120)
+{
+    static const mu_rlimit limits[] = {
+        {RLIMIT_AS, 1ull << 34, 1ull << 34},
+        {RLIMIT_NOFILE, 64, 64},
+        {RLIMIT_FSIZE, 1 << 20, 1 << 20},
+        {RLIMIT_CPU, 2, 30},
+    };
+    struct rlimit before[RLIM_NLIMITS], after[RLIM_NLIMITS];
+    fault_rig rig;
+    limits_of_host(before);
+    fault_prepare(&rig, 1, "misfit.py", NULL);
+    rig.pool.options.rlimits = limits;
+    rig.pool.options.n_rlimits = sizeof limits / sizeof *limits;
+    fault_open(&rig);
+    check_refused(&rig, "as", "MemoryError");
+    check_refused(&rig, "nofile", "OSError");
+    check_refused(&rig, "fsize", "OSError");
+    int old = rig_worker(&rig.pool, 0).os_pid;
+    mu_check_err(fault_ask(&rig, "exceed", MU_INFINITY, NULL, "{s:s}", "what", "cpu"), MU_ECRASHED);
+    mu_check_contains(rig.pool.error.message, "SIGXCPU");
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    mu_check_ne(rig_worker(&rig.pool, 0).os_pid, old);
+    limits_of_host(after);
+    mu_check_mem(before, after, sizeof before);
     fault_close(&rig);
 }

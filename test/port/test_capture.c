@@ -71,7 +71,7 @@ MU_TEST(capture, z6_escapes_what_could_forge_or_repaint)
     mu_check_contains(lines, "ok");
 }
 
-MU_TEST(capture, c9_is_bounded_for_ten_mebibytes_without_newline)
+MU_TEST(capture, C9_is_bounded_for_ten_mebibytes_without_newline)
 {
     enum { CHUNK = 64 * 1024 };
     char *bytes = malloc(CHUNK), tail[256];

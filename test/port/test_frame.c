@@ -48,7 +48,7 @@ static bool next_is(mu__frame_reader *r, size_t size, unsigned char fill)
     return true;
 }
 
-MU_TEST(frame, p1_frames_come_out_whole_however_their_bytes_arrive)
+MU_TEST(frame, P1_frames_come_out_whole_however_their_bytes_arrive)
 {
     static const size_t sizes[] = {1, 2, 3, 255, 256, 4092, 4096, 5000, 65536, MAX, 1, 7};
     enum { FRAMES = sizeof sizes / sizeof sizes[0] };
@@ -78,7 +78,7 @@ MU_TEST(frame, p1_frames_come_out_whole_however_their_bytes_arrive)
     mu__buffer_deinit(&stream);
 }
 
-MU_TEST(frame, p1_a_whole_frame_is_delivered_before_the_end_inside_the_next_is_seen)
+MU_TEST(frame, P1_a_whole_frame_is_delivered_before_the_end_inside_the_next_is_seen)
 {
     mu__frame_reader r;
 
@@ -102,7 +102,7 @@ static void feed_length(mu__frame_reader *r, uint32_t length)
     feed(r, header, sizeof header);
 }
 
-MU_TEST(frame, p2_a_length_out_of_range_is_refused_before_anything_is_reserved)
+MU_TEST(frame, P2_a_length_out_of_range_is_refused_before_anything_is_reserved)
 {
     static const uint32_t lengths[] = {0, MAX + 1, 0x7fffffff, 0xffffffff};
 
@@ -121,7 +121,7 @@ MU_TEST(frame, p2_a_length_out_of_range_is_refused_before_anything_is_reserved)
     }
 }
 
-MU_TEST(frame, p2_an_announced_length_reserves_nothing_and_memory_follows_the_bytes)
+MU_TEST(frame, P2_an_announced_length_reserves_nothing_and_memory_follows_the_bytes)
 {
     static unsigned char bytes[50000];
     mu__frame_reader r;
@@ -138,7 +138,7 @@ MU_TEST(frame, p2_an_announced_length_reserves_nothing_and_memory_follows_the_by
     mu__frame_reader_deinit(&r);
 }
 
-MU_TEST(frame, p2_the_writer_refuses_a_body_above_the_limit_and_takes_it_back)
+MU_TEST(frame, P2_the_writer_refuses_a_body_above_the_limit_and_takes_it_back)
 {
     for (size_t size = 9; size <= 11; size++) {
         mu__buffer out;

@@ -84,7 +84,7 @@ MU_TEST(message, each_kind_is_written_as_the_protocol_says)
     mu__buffer_deinit(&out);
 }
 
-MU_TEST(message, p2_a_request_above_the_limit_is_refused_and_leaves_no_byte)
+MU_TEST(message, P2_a_request_above_the_limit_is_refused_and_leaves_no_byte)
 {
     static char text[MAX];
     mu__buffer out;
@@ -172,7 +172,7 @@ MU_TEST(message, each_kind_is_taken_apart_without_a_copy)
     mu_check_eq(message.meta.size, (size_t)1);
 }
 
-MU_TEST(message, p6_what_breaks_a_rule_is_a_protocol_error_that_says_which)
+MU_TEST(message, P6_what_breaks_a_rule_is_a_protocol_error_that_says_which)
 {
     VIOLATES("\xc1", "a frame that is no array");
     VIOLATES("\x81\x01\x01", "a frame that is no array");
@@ -246,7 +246,7 @@ static void *read_nested(void *unused)
     return unused;
 }
 
-MU_TEST(message, p4_deep_nesting_is_refused_on_a_thread_stack_of_64_kib)
+MU_TEST(message, P4_deep_nesting_is_refused_on_a_thread_stack_of_64_kib)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -260,7 +260,7 @@ MU_TEST(message, p4_deep_nesting_is_refused_on_a_thread_stack_of_64_kib)
 
 /* Every frame that can be made by changing one byte of a sound one is read or refused, never more.
  */
-MU_TEST(message, p6_no_single_byte_can_do_harm)
+MU_TEST(message, P6_no_single_byte_can_do_harm)
 {
     static const char sound[] =
         "\x94\x01\x11\x83\xa4type\xa1T\xa7message\xd9\x02hi\x07\x92\xca\0\0\0\0"

@@ -140,7 +140,7 @@ MU_TEST(port, z2_the_child_has_its_five_fds_and_no_other)
     end(&w);
 }
 
-MU_TEST(port, c10_what_the_child_prints_becomes_events_and_the_tail_of_its_end)
+MU_TEST(port, C10_what_the_child_prints_becomes_events_and_the_tail_of_its_end)
 {
     world w;
     begin(&w);
@@ -161,7 +161,7 @@ MU_TEST(port, c10_what_the_child_prints_becomes_events_and_the_tail_of_its_end)
     end(&w);
 }
 
-MU_TEST(port, c9_ten_mebibytes_on_stderr_stall_nobody)
+MU_TEST(port, C9_ten_mebibytes_on_stderr_stall_nobody)
 {
     world w;
     begin(&w);
@@ -175,7 +175,7 @@ MU_TEST(port, c9_ten_mebibytes_on_stderr_stall_nobody)
     end(&w);
 }
 
-MU_TEST(port, c8_the_end_is_told_while_a_grandchild_holds_the_pipes)
+MU_TEST(port, C8_the_end_is_told_while_a_grandchild_holds_the_pipes)
 {
     world w;
     begin(&w);
@@ -251,7 +251,7 @@ static int64_t stop_after(world *w, mu__port *port, mu__graces graces, mu__port_
     return took;
 }
 
-MU_TEST(port, c6_sigterm_ignored_is_followed_by_sigkill_after_its_grace)
+MU_TEST(port, C6_sigterm_ignored_is_followed_by_sigkill_after_its_grace)
 {
     world w;
     mu__port_end seen;
@@ -272,7 +272,7 @@ MU_TEST(port, c6_sigterm_ignored_is_followed_by_sigkill_after_its_grace)
     end(&w);
 }
 
-MU_TEST(port, c5_a_stopped_child_hears_sigterm)
+MU_TEST(port, C5_a_stopped_child_hears_sigterm)
 {
     world w;
     mu__port_end seen;

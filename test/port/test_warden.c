@@ -116,7 +116,7 @@ MU_TEST(warden, tells_true_ends_to_waiters_and_callbacks)
     end(&w);
 }
 
-MU_TEST(warden, c11_a_start_that_fails_says_which_step_and_why)
+MU_TEST(warden, C11_a_start_that_fails_says_which_step_and_why)
 {
     world w;
     char name[] = "x", *argv[] = {name, NULL}, *envp[] = {NULL};

@@ -83,7 +83,7 @@ static int spawn_with_offspring(peer *p, const char *script, mu__wp_spawned *ret
     return pid;
 }
 
-MU_TEST(warden, c11_says_exactly_why_a_program_cannot_be_started)
+MU_TEST(warden, C11_says_exactly_why_a_program_cannot_be_started)
 {
     peer p;
     char dir[] = "/tmp/muster-test-XXXXXX", path[64], gone[64];

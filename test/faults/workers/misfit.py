@@ -79,6 +79,21 @@ def flood(megabytes, end=None):
     return megabytes
 
 
+@worker.command("exceed")
+def exceed(what):
+    """Wants more than its limits give: an exception where Python can tell, else its end."""
+    if what == "as":
+        return len(bytearray(1 << 40))
+    if what == "nofile":
+        return len([os.dup(0) for _ in range(100_000)])
+    if what == "fsize":
+        with open("/dev/shm/muster-fsize-%d" % os.getpid(), "wb", buffering=0) as file:
+            os.unlink(file.name)
+            return file.write(b"x" * (1 << 20)) + file.write(b"x")
+    while True:
+        pass
+
+
 @worker.command("babble")
 def babble(how, text):
     """Writes text on a way that leads past the protocol."""
