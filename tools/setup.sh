@@ -6,7 +6,7 @@
 
 # What building libmuster, its programs and its workers takes, and what testing takes beside it.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libmsgpack-dev uthash-dev libinih-dev libjansson-dev
-    python3 python3-msgpack)
+    libmicrohttpd-dev python3 python3-msgpack)
 test_packages=(g++ clang libclang-rt-dev binutils cppcheck libcriterion-dev spin)
 
 say() {
