@@ -1,4 +1,4 @@
-"""The two first programs that a user of muster reads, and the one that shows every error."""
+"""The two first programs that a user of muster reads, the one that shows every error, and the one with an epoll."""
 import re
 import unittest
 
@@ -50,6 +50,18 @@ class Detailed(unittest.TestCase):
     def test_a_crash_is_told_with_its_signal_or_exit_status(self):
         self.assertRegex(self.out, r"SIGSEGV|signal 11")
         self.assertRegex(self.out, r"(status|code) 3")
+
+
+class EventLoop(unittest.TestCase):
+    def test_one_thread_has_many_requests_in_flight_and_a_timer_beside_them(self):
+        status, out, err = programs.run("event_loop")
+        self.assertEqual((0, ""), (status, err))
+        self.assertIn("500 of 500 requests answered by 4 workers, 50 in flight at most, from one thread\n", out)
+        self.assertRegex(out, r"\d+ were overtaken by later ones; the timer ticked \d+ times meanwhile\n")
+
+    def test_says_in_one_line_that_there_is_no_python(self):
+        status, out, err = programs.run("event_loop", MUSTER_PYTHON="/nonexistent/python3")
+        self.assertEqual((1, "", 1), (status, out, len(err.splitlines())), err)
 
 
 if __name__ == "__main__":
