@@ -50,7 +50,7 @@ typedef struct mu_pool mu_pool;
     X(MU_WORKER_STARTING, "starting") /* its process is being started, or has not said ready */    \
     X(MU_WORKER_IDLE, "idle")                                                                      \
     X(MU_WORKER_BUSY, "busy")                                                                      \
-    X(MU_WORKER_DRAINING, "draining")     /* its caller has gone; it is cancelled, then killed */  \
+    X(MU_WORKER_DRAINING, "draining")     /* its caller has gone, or it is to leave */             \
     X(MU_WORKER_RESTARTING, "restarting") /* dead; waits for its next generation */                \
     X(MU_WORKER_STOPPED, "stopped")
 
@@ -83,6 +83,7 @@ typedef struct mu_worker_info {
     uint64_t requests;    /* over all generations */
     uint64_t errors;      /* requests that did not end with MU_OK */
     uint64_t restarts;
+    size_t rss;              /* of its process: resident bytes; 0 if there is none */
     int64_t mean_ns;         /* mean execution time; 0 before the first request */
     int64_t last_restart_ns; /* from the death of the last generation to the ready of this one */
     mu_err error;            /* why the last generation ended, MU_OK if none has */
@@ -132,6 +133,13 @@ typedef struct mu_pool_options {
     int64_t startup_timeout_ms; /* per worker, from spawn to ready: 10,000 */
     mu_restart_mode restart;
     mu_balance balance;
+
+    /* replacing workers that have served for long enough; 0: never */
+    int max_requests;        /* so many requests */
+    int64_t max_lifetime_ms; /* so long after ready */
+    size_t max_rss;          /* its process takes more resident memory: bytes */
+    int recycle_jitter;      /* percent by which the first two are shortened at random: 10;
+                                -1: none */
 
     /*
      * What to run. Default: the bundled general worker under Python. `script` is a Python file,
@@ -199,6 +207,30 @@ mu_err mu_pool_start(mu_system *system, const mu_pool_options *options, mu_pool 
  * this pool it only begins the stop. Blocks.
  */
 void mu_pool_stop(mu_pool *pool);
+
+/*
+ * Changes the number of workers while the pool runs. Workers that are too many leave, idle ones at
+ * once, busy ones after their request; those that are missing are started. Returns before that is
+ * done: mu_pool_stats_get tells. MU_EINVAL (1 to 1,024), MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EFORKED.
+ */
+mu_err mu_pool_resize(mu_pool *pool, int size);
+
+/*
+ * Replaces every worker there is by a new generation, one after the other: each is relieved by a
+ * successor that is ready, and finishes its request first, so that capacity is kept and no request
+ * lost. Returns when all have been replaced. MU_ETIMEOUT and MU_EKILLED: the rest stays as it is.
+ * MU_ESTART: a successor did not become ready; the error says why, and the old ones go on.
+ * MU_ERESTARTING: another rolling restart is under way. MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EFORKED,
+ * MU_ESELF (called from a callback of the pool). `ret_error` may be NULL. Blocks.
+ */
+mu_err mu_pool_rolling_restart(mu_pool *pool, int64_t timeout_ms, mu_error *ret_error);
+
+/*
+ * Nobody is given a worker until mu_pool_resume: requests wait in the queue, and their
+ * queue_timeout_ms runs. What runs goes on. Any number of times; one resume ends it.
+ */
+void mu_pool_pause(mu_pool *pool);
+void mu_pool_resume(mu_pool *pool);
 
 /*
  * Stops the pool if it runs and frees it when the last call inside it has returned. The pointer is
@@ -310,7 +342,8 @@ typedef struct mu_pool_stats {
     uint64_t worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled, crashed,
         protocol_errors, shut_down, refused;
     uint64_t retries;      /* further attempts: idempotent, or never read by a worker that died */
-    uint64_t restarts;     /* workers replaced */
+    uint64_t restarts;     /* workers replaced because they died */
+    uint64_t recycled;     /* workers relieved: by limits, or by a rolling restart */
     uint64_t late_replies; /* dropped: late, unknown or of an earlier request */
     int max_queued;        /* the most that ever waited */
     mu_quantiles queue_time, execution_time;

@@ -76,6 +76,26 @@ mu_err mu__proc_read_stat(pid_t pid, mu__proc_stat *ret_stat)
     return mu__proc_parse_stat(text, (size_t)n, ret_stat);
 }
 
+mu_err mu__proc_rss(pid_t pid, size_t *ret_bytes)
+{
+    char path[40], text[256];
+    unsigned long pages;
+    (void)snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    int fd = open_proc(path);
+    if (fd < 0)
+        return MU_ERRNO(errno);
+    ssize_t n = read_some(fd, text, sizeof text - 1);
+    int saved = errno;
+    (void)close(fd);
+    if (n < 0)
+        return MU_ERRNO(saved);
+    text[n] = '\0';
+    if (sscanf(text, "%*s %lu", &pages) != 1) /* size resident shared ... */
+        return MU_EDECODE;
+    *ret_bytes = pages * (size_t)sysconf(_SC_PAGESIZE);
+    return MU_OK;
+}
+
 mu_err mu__proc_environ(pid_t pid, const char *name, char *ret_value, size_t size)
 {
     char path[40], chunk[4096];

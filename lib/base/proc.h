@@ -48,6 +48,9 @@ mu_err mu__proc_parse_stat(const char *text, size_t size, mu__proc_stat *ret_sta
 /* Reads it. MU_ESYS + errno (ENOENT or ESRCH: gone), MU_EDECODE. A zombie still has one. */
 mu_err mu__proc_read_stat(pid_t pid, mu__proc_stat *ret_stat);
 
+/* Resident memory of the process itself, in bytes. Errors as above. */
+mu_err mu__proc_rss(pid_t pid, size_t *ret_bytes);
+
 /*
  * Copies the value of `name` in the environment that `pid` was exec'd with. MU_ENOTFOUND if it has
  * none, MU_ETOOBIG if the value does not fit, MU_ESYS + errno. MU_ESYS + EAGAIN: it is in the

@@ -191,9 +191,9 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
     switch ((int)err) {
     case MU_EQUEUE_FULL:
         (void)mu_error_set(error, err,
-                           "pool '%s': all %d workers are busy and %d requests wait "
+                           "pool '%s': all workers are busy and %d requests wait "
                            "(max_queue_size)",
-                           pool->name, o->size, o->max_queue_size);
+                           pool->name, o->max_queue_size);
         break;
     case MU_EQUEUE_TIMEOUT:
         (void)mu_error_set(error, err, "pool '%s': no worker became free for '%s' within %lld ms",

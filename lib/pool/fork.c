@@ -19,21 +19,27 @@ static void enters(void *ctx)
     mu_lock_release(&pool->lock);
 }
 
-/* The flag and the actor are read together: if it is the next generation's actor, it has looked, or
- * will look, for itself, and takes the message for what it is. */
+static void wake(mu_pool *pool, mu__seat *seat)
+{
+    mu_lock_acquire(&pool->lock);
+    mu_pid actor = seat->awaits_fork;
+    seat->awaits_fork = MU_PID_NONE;
+    mu_lock_release(&pool->lock);
+    mu_reason kill = mu_reason_kill();
+    if (!mu_pid_is_none(actor) && mu_send(actor, mu_message_tag(MU__POOL_SPAWN)) == MU_ENOMEM)
+        (void)mu_exit_signal(actor, &kill); /* the next one will find out for itself */
+}
+
+/* A slot that comes meanwhile looks for itself. */
 static void settled(void *ctx)
 {
     mu_pool *pool = ctx;
-    for (int i = 0; i < pool->options.size; i++) {
-        mu__slot *slot = &pool->slots[i];
-        mu_lock_acquire(&pool->lock);
-        bool awaits = slot->awaits_fork;
-        slot->awaits_fork = false;
-        mu_pid actor = slot->info.actor;
-        mu_lock_release(&pool->lock);
-        mu_reason kill = mu_reason_kill();
-        if (awaits && mu_send(actor, mu_message_tag(MU__POOL_SPAWN)) == MU_ENOMEM)
-            (void)mu_exit_signal(actor, &kill); /* the next one will find out for itself */
+    mu_lock_acquire(&pool->lock);
+    int n = pool->n_slots;
+    mu_lock_release(&pool->lock);
+    for (int i = 0; i < n; i++) {
+        wake(pool, &pool->slots[i]->seats[0]);
+        wake(pool, &pool->slots[i]->seats[1]);
     }
 }
 
@@ -63,26 +69,27 @@ mu_err mu__pool_make_fork_server(mu_pool *pool)
 
 /* ---- called by a worker's actor ------------------------------------------------------------ */
 
-static void set_awaits(mu__slot *slot, bool awaits)
+static void set_awaits(mu__seat *seat, mu_pid actor)
 {
-    mu_lock_acquire(&slot->pool->lock);
-    slot->awaits_fork = awaits;
-    mu_lock_release(&slot->pool->lock);
+    mu_lock_acquire(&seat->slot->pool->lock);
+    seat->awaits_fork = actor;
+    mu_lock_release(&seat->slot->pool->lock);
 }
 
-/* First the flag, then the look, or a fork server that settles in between would not be heard. */
-mu__start_by mu__slot_start_by(mu__slot *slot, const mu__child *lost, mu__child **ret_server,
+/* First the name, then the look, or a fork server that settles in between would not be heard. */
+mu__start_by mu__slot_start_by(mu__seat *seat, const mu__child *lost, mu__child **ret_server,
                                mu__fork_why *ret_why)
 {
+    const mu__slot *slot = seat->slot;
     mu_pool *pool = slot->pool;
     *ret_server = NULL;
     if (!pool->fork_server)
         return MU__BY_EXEC;
-    set_awaits(slot, true);
+    set_awaits(seat, mu_self());
     mu__fork_state state = mu__fork_server_take(pool->fork_server, lost, ret_server, ret_why);
     if (state == MU__FORK_STARTING)
         return MU__NOT_YET;
-    set_awaits(slot, false);
+    set_awaits(seat, MU_PID_NONE);
     if (state == MU__FORK_READY)
         return MU__BY_FORK;
     if (pool->options.start_method != MU_START_AUTO)

@@ -199,3 +199,19 @@ bool mu__pool_closing(mu_pool *pool)
     mu_lock_release(&pool->lock);
     return closing;
 }
+
+bool mu__pool_from_inside(mu_pool *pool)
+{
+    mu_pid self = mu_self();
+    if (mu__pool_telling() == pool)
+        return true;
+    if (mu_pid_is_none(self))
+        return false;
+    mu_lock_acquire(&pool->lock);
+    bool inside = mu_pid_equal(self, pool->manager);
+    for (int i = 0; i < pool->n_slots; i++)
+        inside = inside || mu_pid_equal(self, pool->slots[i]->info.actor) ||
+                 mu_pid_equal(self, pool->slots[i]->next.actor);
+    mu_lock_release(&pool->lock);
+    return inside;
+}

@@ -1,6 +1,7 @@
 /*
- * The pool's manager (pool_impl.h): a gen_server that holds the pool's name and brings the workers
- * back if their supervisor had to be restarted.
+ * The pool's manager (pool_impl.h): a gen_server that holds the pool's name, looks after the pool
+ * when its alarm says so (upkeep.c), and brings the workers back if their supervisor had to be
+ * restarted.
  */
 #include "pool/pool_impl.h"
 
@@ -12,6 +13,7 @@ static mu_init manager_init(void *arg)
     pool->manager = mu_self();
     bool refill = pool->refill;
     pool->refill = false;
+    mu__upkeep_by_locked(pool, mu__now(pool->system)); /* the one before may have missed it */
     mu_lock_release(&pool->lock);
     return refill ? mu_init_ok_continue(pool, mu_message_tag(MU__POOL_SPAWN)) : mu_init_ok(pool);
 }
@@ -19,12 +21,9 @@ static mu_init manager_init(void *arg)
 /* The worker supervisor before this one gave up and took all workers along. */
 static mu_next manager_continue(void *state, mu_message *message)
 {
-    mu_pool *pool = state;
     (void)message;
-    for (int i = 0; i < pool->options.size; i++) {
-        mu_pid pid;
-        (void)mu__worker_add(&pool->slots[i], &pid, NULL);
-    }
+    mu__roster_clear(state);
+    mu__upkeep(state);
     return mu_noreply();
 }
 
@@ -41,8 +40,8 @@ static mu_next manager_call(void *state, mu_message *request, mu_from from)
 
 static mu_next manager_info(void *state, mu_message *message)
 {
-    (void)state;
-    (void)message; /* strangers may send to a name */
+    if (message->tag == MU__POOL_UPKEEP) /* strangers may send to a name, even this */
+        mu__upkeep(state);
     return mu_noreply();
 }
 

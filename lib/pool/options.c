@@ -17,8 +17,6 @@
 #include "pool/command.h"
 #include "pool/pool_impl.h"
 
-enum { WORKERS_MOST = 1024 };
-
 /* Every duration may be this long: ten years; longer is a mistake, or MU_INFINITY. */
 #define LONGEST_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
 
@@ -143,12 +141,17 @@ static const char *const balance_words[] = {"mru", "lru", NULL};
 static const mu__option table[] = {
     {NAME(name), .text = "pool", .check = check_name},
 
-    {INT(size), RANGE(1, WORKERS_MOST), .derive = default_size},
-    {INT(max_concurrency), RANGE(1, WORKERS_MOST), .derive = all_at_once},
-    {INT(min_ready), RANGE(1, WORKERS_MOST), .fallback = 1},
+    {INT(size), RANGE(1, MU__WORKERS_MOST), .derive = default_size},
+    {INT(max_concurrency), RANGE(1, MU__WORKERS_MOST), .derive = all_at_once},
+    {INT(min_ready), RANGE(1, MU__WORKERS_MOST), .fallback = 1},
     {MS(startup_timeout_ms), DURATION, .fallback = 10000},
     {CHOICE(restart, mu_restart_mode, restart_words)},
     {CHOICE(balance, mu_balance, balance_words)},
+
+    {INT(max_requests), RANGE(0, INT_MAX)},
+    {MS(max_lifetime_ms), RANGE(0, LONGEST_MS)},
+    {BYTES(max_rss), RANGE(0, INT64_C(1) << 50)},
+    {INT(recycle_jitter), RANGE(1, 100), .word = "none", .word_value = -1, .fallback = 10},
 
     {TEXT(python_path), .text = "(MUSTER_PYTHON, VIRTUAL_ENV, PATH, /usr/bin/python3)"},
     {LIST(python_args)},
@@ -389,6 +392,16 @@ void mu__pool_options_complete(mu_pool_options *options)
         options->max_concurrency = options->size;
 }
 
+static mu__recycle_limits limits_of(const mu_pool_options *o)
+{
+    return (mu__recycle_limits){
+        .max_requests = (uint64_t)o->max_requests,
+        .max_lifetime_ns = o->max_lifetime_ms * MU_MS,
+        .max_rss = o->max_rss,
+        .jitter_percent = o->recycle_jitter > 0 ? o->recycle_jitter : 0,
+    };
+}
+
 mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_error *error)
 {
     static const mu_pool_options defaults = MU_POOL_OPTIONS_INIT;
@@ -403,5 +416,6 @@ mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_erro
     pool->options.name = pool->name;
     if (pool->options.max_queue_size < 0)
         pool->options.max_queue_size = 0; /* from here on it is a count */
+    pool->limits = limits_of(&pool->options);
     return mu__command_make(pool, options, error);
 }

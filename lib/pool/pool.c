@@ -30,8 +30,11 @@ static mu_err start_worker_supervisor(void *extra, void *arg, mu_pid *ret_pid,
     mu_pool *pool = arg;
     mu_dynamic_supervisor_options options = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
     options.label = "workers";
-    /* The slots' back-off limits restarts; the supervisor's limit is only there if that fails. */
-    options.intensity = (int)mu__backoff_most() * pool->options.size;
+    /*
+     * The slots' back-off limits restarts, of each worker by itself; the supervisor's limit is only
+     * there if that fails, and holds for as many workers as a resize may bring.
+     */
+    options.intensity = (int)mu__backoff_most() * MU__WORKERS_MOST;
     options.period_ms = MU__BACKOFF_WINDOW_NS / MU_MS;
     mu_pid pid;
     mu_err err = mu_dynamic_supervisor_start_link(pool->system, &options, &pid, ret_reason);
@@ -135,14 +138,16 @@ static void starter(void *arg)
     mu_pool *pool = arg;
     for (;;) {
         mu_lock_acquire(&pool->lock);
-        int index = pool->phase == MU__POOL_RUNNING ? pool->next_start++ : pool->options.size;
+        bool more = pool->phase == MU__POOL_RUNNING && pool->next_start < pool->first_start;
+        mu__slot *slot = more ? pool->slots[pool->next_start++] : NULL;
+        if (slot)
+            slot->seats[slot->seat].child = true;
         mu_lock_release(&pool->lock);
-        if (index >= pool->options.size)
+        if (!slot)
             return;
-        mu__slot *slot = &pool->slots[index];
         mu_pid worker;
         mu_reason reason = mu_reason_normal();
-        mu_err err = mu__worker_add(slot, &worker, &reason);
+        mu_err err = mu__worker_add(&slot->seats[slot->seat], &worker, &reason);
         if (err == MU_OK)
             err = mu_call(worker, mu_message_tag(MU__POOL_AWAIT_READY), MU_INFINITY, NULL, &reason);
         if (err != MU_OK)
@@ -175,8 +180,8 @@ static mu_err spawn_starters(mu_pool *pool)
 /* A slot whose progress has not been told yet; marks it as told. */
 static mu__slot *untold_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    for (int i = 0; i < pool->options.size; i++) {
-        mu__slot *slot = &pool->slots[i];
+    for (int i = 0; i < pool->first_start; i++) {
+        mu__slot *slot = pool->slots[i];
         bool settled = slot->start >= MU__START_READY;
         if (slot->start == MU__START_SPAWNED && !slot->start_told[0]) {
             slot->start_told[0] = true;
@@ -192,16 +197,16 @@ static mu__slot *untold_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 
 static bool all_settled_locked(const mu_pool *pool)
 {
-    for (int i = 0; i < pool->options.size; i++)
-        if (!pool->slots[i].start_told[1])
+    for (int i = 0; i < pool->first_start; i++)
+        if (!pool->slots[i]->start_told[1])
             return false;
     return true;
 }
 
 static bool start_moved(mu_pool *pool)
 {
-    for (int i = 0; i < pool->options.size; i++) {
-        const mu__slot *slot = &pool->slots[i];
+    for (int i = 0; i < pool->first_start; i++) {
+        const mu__slot *slot = pool->slots[i];
         if (slot->start == MU__START_SPAWNED
                 ? !slot->start_told[0]
                 : slot->start >= MU__START_READY && !slot->start_told[1])
@@ -235,9 +240,9 @@ static mu_err follow_start(mu_pool *pool)
 /* What keeps all workers from being executed is an error of the system's and told as it is. */
 static mu_err common_error_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    mu_err first = pool->slots[0].first.error;
-    for (int i = 0; i < pool->options.size; i++)
-        if (pool->slots[i].start == MU__START_READY || pool->slots[i].first.error != first)
+    mu_err first = pool->slots[0]->first.error;
+    for (int i = 0; i < pool->first_start; i++)
+        if (pool->slots[i]->start == MU__START_READY || pool->slots[i]->first.error != first)
             return MU_ESTART;
     return mu__of_the_system(first) ? first : MU_ESTART;
 }
@@ -251,8 +256,8 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
     list[0] = '\0';
     mu_lock_acquire(&pool->lock);
     mu_err err = common_error_locked(pool);
-    for (int i = 0; i < pool->options.size; i++) {
-        const mu__slot *slot = &pool->slots[i];
+    for (int i = 0; i < pool->first_start; i++) {
+        const mu__slot *slot = pool->slots[i];
         if (slot->start == MU__START_READY) {
             ready++;
         } else if (used < sizeof list - 1) {
@@ -266,7 +271,7 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
         return MU_OK;
     (void)mu_error_set(error, err,
                        "pool '%s': %d of %d workers became ready, min_ready is %d; %.200s",
-                       pool->name, ready, pool->options.size, pool->options.min_ready, list);
+                       pool->name, ready, pool->first_start, pool->options.min_ready, list);
     if (error) {
         free(error->detail);
         error->detail = strdup(list);
@@ -278,18 +283,14 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
 
 static mu_err make_slots(mu_pool *pool)
 {
-    size_t count = (size_t)pool->options.size;
-    pool->slots = mu__sys(pool->system)->alloc(count * sizeof *pool->slots);
-    if (!pool->slots)
-        return MU_ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        mu__slot *slot = &pool->slots[i];
-        slot->pool = pool;
-        slot->index = (int)i;
-        slot->state = MU_WORKER_STARTING;
-        (void)snprintf(slot->info.id, sizeof slot->info.id, "worker_%zu", i + 1);
-    }
-    return MU_OK;
+    pool->size = pool->first_start = pool->options.size;
+    mu__slot *slot = NULL;
+    mu_lock_acquire(&pool->lock);
+    do {
+        slot = mu__roster_add_locked(pool, pool->started_at);
+    } while (slot && pool->n_slots < pool->first_start);
+    mu_lock_release(&pool->lock);
+    return slot ? MU_OK : MU_ENOMEM;
 }
 
 static void pool_free(mu_pool *pool)
@@ -302,7 +303,8 @@ static void pool_free(mu_pool *pool)
     mu__table_deinit(&pool->jobs);
     mu__fork_server_free(pool->fork_server);
     mu__command_free(pool);
-    free(pool->slots);
+    for (int i = 0; i < pool->n_slots; i++)
+        free(pool->slots[i]);
     mu_lock_deinit(&pool->lock);
     free(pool);
 }
@@ -327,7 +329,9 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
     mu__queue_init(&pool->queue);
     mu__table_init(&pool->jobs, mu__sys(system));
     pool->alarm_at = MU_NEVER;
-    pool->started_at = mu__now(system);
+    pool->upkeep_at = MU_NEVER;
+    pool->upkeep.fire = mu__upkeep_fire;
+    pool->started_at = pool->capacity_at = mu__now(system);
     pool->random = (uint32_t)pool->started_at | 1;
     pool->next_request = first_request(pool->started_at);
     mu_err err = mu__pool_configure(pool, options, error);
@@ -369,6 +373,7 @@ static mu_err bring_up(mu_pool *pool, mu_error *error)
         return err;
     mu_lock_acquire(&pool->lock);
     pool->started = true;
+    mu__upkeep_by_locked(pool, mu__now(pool->system));
     mu_lock_release(&pool->lock);
     return MU_OK;
 }
@@ -436,9 +441,10 @@ static void do_stop(void *arg)
         mu__slots_interrupt(pool);
     end_tree(pool);
     mu_lock_acquire(&pool->lock);
-    pool->phase = MU__POOL_STOPPED; /* from now on the alarm is not set again */
+    pool->phase = MU__POOL_STOPPED; /* from now on no alarm is set again */
     mu_lock_release(&pool->lock);
     (void)mu__alarm_cancel(pool->system, &pool->alarm);
+    (void)mu__alarm_cancel(pool->system, &pool->upkeep);
     mu__pool_stopped(pool);
 }
 
@@ -446,22 +452,6 @@ static void stop_and_let_go(void *arg)
 {
     do_stop(arg);
     mu__pool_let_go(arg);
-}
-
-/* Would the stop wait for the calling thread? It runs a callback, or one of the pool's actors. */
-static bool called_from_inside(mu_pool *pool)
-{
-    mu_pid self = mu_self();
-    if (mu__pool_telling() == pool)
-        return true;
-    if (mu_pid_is_none(self))
-        return false;
-    mu_lock_acquire(&pool->lock);
-    bool inside = mu_pid_equal(self, pool->manager);
-    for (int i = 0; i < pool->options.size; i++)
-        inside = inside || mu_pid_equal(self, pool->slots[i].info.actor);
-    mu_lock_release(&pool->lock);
-    return inside;
 }
 
 /* Begins the stop in a thread of its own. Whoever frees the pool finishes what could not begin. */
@@ -480,7 +470,7 @@ void mu_pool_stop(mu_pool *pool)
 {
     if (!pool || mu__usable(pool->system) == MU_EFORKED)
         return; /* a forked copy's stop would wait for threads that it does not have */
-    bool mine = claim_stop(pool), inside = called_from_inside(pool);
+    bool mine = claim_stop(pool), inside = mu__pool_from_inside(pool);
     if (mine && inside) {
         begin_stop(pool);
         return;

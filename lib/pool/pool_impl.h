@@ -7,15 +7,13 @@
  * Control is done by actors, data goes straight through: a caller takes an idle slot out of the
  * table, does the exchange in its own thread on the slot's channel, and gives the slot back - to
  * the next waiter if there is one. What outlives generations - counters, back-off, the id - lives
- * in the slot; a worker's actor and channel are of one generation.
- *
- *     slot:  STARTING -> IDLE <-> BUSY -> (caller gone) DRAINING -> IDLE
- *               |          |       |                        |
- *               +----------+-------+-- process gone --------+--> RESTARTING -> STARTING
+ * in the slot; a worker's actor and channel are of one generation. state.c has the table of a
+ * slot's states, roster.c the generations: one that serves, and at times a successor that is being
+ * started to take its place. The manager decides by upkeep.c who comes and who goes.
  *
  * The slot's state is the token of its channel: IDLE - nobody's, BUSY - the caller's (or the
- * actor's, for a job), STARTING and DRAINING - the actor's, RESTARTING and STOPPED - there is no
- * channel.
+ * actor's, for a job), STARTING and DRAINING - the actor's, RESTARTING and STOPPED -
+ * there is no channel.
  *
  * Locks: `lock` guards table, queue, counters and slots. Alarms are set under it (pool.lock, then
  * io.lock; doc/locking.md). No callback, send or exchange happens under it.
@@ -34,6 +32,8 @@
 #include "base/lock.h"
 #include "pool/backoff.h"
 #include "pool/queue.h"
+#include "pool/recycle.h"
+#include "pool/state.h"
 #include "port/channel.h"
 #include "port/fork_server.h"
 #include "port/port.h"
@@ -41,6 +41,8 @@
 #include "runtime/actor.h"
 #include "runtime/io.h"
 #include "runtime/runtime.h"
+
+enum { MU__WORKERS_MOST = 1024 };
 
 typedef struct mu__slot mu__slot;
 typedef struct mu__job mu__job;
@@ -70,17 +72,45 @@ typedef struct mu__ticket {
     bool cancelled; /* it is not to be placed again */
 } mu__ticket;
 
+/*
+ * A place for one child of the worker supervisor. A slot has two: the serving generation's, and one
+ * for the successor that is to relieve it. A child that is restarted comes back to its own seat.
+ */
+typedef struct mu__seat {
+    mu__slot *slot;
+    mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
+    mu_pid awaits_fork; /* its actor, while that waits until the fork server has settled */
+    bool child;         /* the supervisor has a child for it, or is given one */
+} mu__seat;
+
+/* The generation that is to relieve the serving one; there is one only while that has a channel. */
+typedef struct mu__successor {
+    bool wanted;
+    uint32_t generation; /* 0: its actor has not come yet */
+    mu_pid actor;
+    int os_pid;
+    mu__channel *channel; /* once it is ready */
+    mu_timeline timeline;
+} mu__successor;
+
 struct mu__slot {
     mu_pool *pool;
     int index;
     mu_worker_state state;
+    bool wanted;          /* false: it is vacant, or its worker is leaving */
     mu__channel *channel; /* of the generation that serves; NULL otherwise */
-    bool awaits_fork;     /* its actor waits until the fork server has settled */
     mu__slot *next_idle, *prev_idle;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */
 
-    mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
+    mu__seat seats[2];
+    int seat; /* the serving generation's */
+    mu__successor next;
+    bool begun;               /* what comes next is a restart */
+    uint32_t last_generation; /* the last number given out */
+    uint32_t replace_below;   /* a rolling restart wants generations before this one to go */
+    mu__recycle recycle;      /* of the serving generation */
+
     mu_worker_info info; /* what mu_pool_workers shows; `state` and os_pid kept up to date */
     int64_t busy_ns;
     int64_t died_at; /* of the generation before; 0: none */
@@ -130,8 +160,12 @@ struct mu_pool {
     mu_lock lock;
     mu__pool_phase phase;
     bool stop_claimed, stop_done;
-    int next_start;  /* the next slot that a starter takes */
-    mu__slot *slots; /* options.size of them */
+    int next_start;                    /* the next slot that a starter takes */
+    int first_start;                   /* how many are started by mu_pool_start */
+    mu__slot *slots[MU__WORKERS_MOST]; /* never fewer: a vacant one keeps its id */
+    int n_slots;
+    int size, wanted; /* what is aimed at; how many slots are wanted */
+    bool paused;      /* nobody is given a worker */
     mu__slot *idle_head, *idle_tail;
     mu__queue queue;
     mu__ticket *free_tickets;
@@ -145,6 +179,15 @@ struct mu_pool {
     mu__pool_watcher *watchers;
     mu__alarm alarm; /* the earliest deadline of a running request */
     int64_t alarm_at;
+    mu__alarm upkeep; /* wakes the manager, now or when something is due */
+    int64_t upkeep_at;
+    mu__recycle_limits limits;
+    struct {
+        bool active;
+        mu_err err;
+        char reason[256];
+    } rolling;                        /* the rolling restart that is under way */
+    int64_t capacity_ns, capacity_at; /* the time of all wanted workers, summed up until then */
 
     mu_pool_stats stats; /* the counters; levels are filled in when asked */
     mu__histogram queue_time, execution_time;
@@ -179,6 +222,8 @@ void mu__pool_late_reply(mu_pool *pool);
 
 /* It accepts nothing any more. */
 bool mu__pool_closing(mu_pool *pool);
+/* The calling thread is one of the pool's actors, or runs a callback for it. */
+bool mu__pool_from_inside(mu_pool *pool);
 /* Sleeps until `done(pool)` under the lock, or the deadline. */
 mu_err mu__pool_await(mu_pool *pool, bool (*done)(mu_pool *pool), int64_t deadline);
 /* The same without a deadline, also in an actor that has been told to exit. */
@@ -207,6 +252,29 @@ bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket);
 /* The same for one that is cancelled; if it runs, its worker's exchange hears of it. */
 bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
 
+/*
+ * What a decision leaves to be done once the lock is released; begin with MU__AFTER_INIT, end with
+ * mu__after_do.
+ */
+typedef struct mu__after {
+    mu__ticket *ticket;   /* to be told that it is served */
+    mu_pid leaver;        /* an actor that is to leave; it has the exchange */
+    mu__channel *channel; /* a reference to give up */
+} mu__after;
+#define MU__AFTER_INIT                                                                             \
+    {                                                                                              \
+        .leaver = MU_PID_NONE                                                                      \
+    }
+void mu__after_do(mu_pool *pool, mu__after *after);
+
+/* Moves it by the table of states; an event that cannot happen in its state changes nothing. */
+void mu__slot_move_locked(mu__slot *slot, mu__worker_event event);
+/* Takes it off the list of the idle, if it stands there. */
+void mu__slot_hide_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+/* A slot that can serve goes to the next who waits, or is idle; or its worker leaves. */
+void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
+    MU_REQUIRES(&pool->lock);
+
 /* When a served request is overdue. */
 int64_t mu__ticket_deadline(const mu__ticket *ticket);
 /* A served request has ended so: the slot goes back, to the next waiter, or to its actor. */
@@ -217,30 +285,33 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
  */
 void mu__slots_interrupt(mu_pool *pool);
 
+/* ---- roster.c: slots and their generations ------------------------------------------------- */
+
 /*
  * A worker's actor reports what becomes of its generation. Reports of one that is over are ignored:
- * a killed actor is replaced before it finds out.
+ * a killed actor is replaced before it finds out. starting: false if nobody wants it any more.
  */
-void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation,
+bool mu__slot_starting(mu__seat *seat, mu_pid actor, uint32_t *ret_generation,
                        int64_t *ret_wait_ns);
 /* By what the slot's next process is started. */
 typedef enum mu__start_by {
     MU__BY_EXEC,
     MU__BY_FORK,
-    MU__NOT_YET,   /* the slot's actor will hear: MU__POOL_SPAWN */
+    MU__NOT_YET,   /* the seat's actor will hear: MU__POOL_SPAWN */
     MU__NOT_AT_ALL /* the pool's options allow nothing else, and there is no fork server now */
 } mu__start_by;
 /*
  * MU__BY_FORK: *ret_server is the process to ask, a reference; never `lost` (NULL: none), which is
- * about to be replaced. MU__NOT_AT_ALL: *ret_why tells. In the slot's actor.
+ * about to be replaced. MU__NOT_AT_ALL: *ret_why tells. In the seat's actor.
  */
-mu__start_by mu__slot_start_by(mu__slot *slot, const mu__child *lost, mu__child **ret_server,
+mu__start_by mu__slot_start_by(mu__seat *seat, const mu__child *lost, mu__child **ret_server,
                                mu__fork_why *ret_why);
 /* Makes the fork server that the options ask for, if they do; its actor is the tree's. MU_ENOMEM.
  */
 mu_err mu__pool_make_fork_server(mu_pool *pool);
 void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t spawn_ns);
-void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
+/* False: nobody wants it any more. */
+bool mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
                     const mu_timeline *timeline);
 /* A drained slot serves again. */
 void mu__slot_resume(mu__slot *slot, mu__channel *channel);
@@ -249,8 +320,8 @@ void mu__slot_resume(mu__slot *slot, mu__channel *channel);
  * exchange on it.
  */
 bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char *reason);
-/* Its actor has gone; `last`: it will not be replaced. */
-void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last);
+/* Its actor has gone; `last`: the supervisor will not start it again. */
+void mu__slot_stopped(mu__seat *seat, uint32_t generation, bool last);
 /* Why a generation ended whose actor had no chance to say it. */
 #define MU__ACTOR_KILLED "its actor was killed"
 /* The system had too little of something: told as it is, and not as a fault of the worker. */
@@ -260,6 +331,38 @@ static inline bool mu__of_the_system(int code)
 }
 /* The first start of the slot has failed for good. */
 void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
+
+/*
+ * Before a slot that has just become idle is given to anybody: its worker leaves if it is not
+ * wanted, and is relieved by its successor if that is ready.
+ */
+void mu__roster_relieve_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
+    MU_REQUIRES(&pool->lock);
+/* A slot more or less is wanted. A vacant one is used again. NULL: no memory, or there are
+ * MU__WORKERS_MOST. */
+mu__slot *mu__roster_add_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
+void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
+    MU_REQUIRES(&pool->lock);
+/* There is a new worker supervisor, which has no children. */
+void mu__roster_clear(mu_pool *pool);
+/* It shows up in mu_pool_workers: it is wanted, or has not left yet. */
+bool mu__slot_shown(const mu__slot *slot);
+/* xorshift32. */
+uint32_t mu__pool_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
+
+/* ---- upkeep.c: who comes and who goes ------------------------------------------------------ */
+
+/* How often workers that have served are weighed, if there is a max_rss. */
+#define MU__WEIGH_NS (INT64_C(1000) * MU_MS)
+/* Of the pool's alarm that wakes the manager. */
+void mu__upkeep_fire(mu__alarm *alarm);
+/* The manager is to look at the pool at this time, or earlier. */
+void mu__upkeep_by_locked(mu_pool *pool, int64_t when) MU_REQUIRES(&pool->lock);
+/* Does what is due; in the manager. */
+void mu__upkeep(mu_pool *pool);
+/* The rolling restart is over, or this keeps it from going on. */
+void mu__rolling_end_locked(mu_pool *pool, mu_err err, const char *reason) MU_REQUIRES(&pool->lock);
+
 /* Refuses everybody who waits. */
 void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase);
 
@@ -299,7 +402,7 @@ const mu_pool *mu__pool_telling(void);
 
 /* ---- worker.c, manager.c ------------------------------------------------------------------ */
 
-extern const mu_gen_server mu__worker_server;  /* arg: mu__slot * */
+extern const mu_gen_server mu__worker_server;  /* arg: mu__seat * */
 extern const mu_gen_server mu__manager_server; /* arg: mu_pool * */
 
 enum {
@@ -309,13 +412,18 @@ enum {
     MU__POOL_STARTUP_OVER,
     MU__POOL_DRAIN,   /* data: uint64_t request id: its caller has gone */
     MU__POOL_CONDEMN, /* data: mu_reason: it is of no more use */
+    MU__POOL_LEAVE,   /* it is not wanted any more, and the exchange is the actor's */
+    MU__POOL_UPKEEP,  /* to the manager */
     MU__POOL_GRACE_OVER,
     MU__POOL_RUN_JOB, /* data: mu__job */
     MU__POOL_WHO,     /* call to the manager: answered with the mu_pool * */
 };
 
-/* Puts one worker below the worker supervisor; returns when its actor lives. `ret_reason` NULL. */
-mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason);
+/*
+ * Puts one worker below the worker supervisor; returns when its actor lives. The seat's `child` has
+ * been set, and is unset again if this fails. `ret_reason` may be NULL.
+ */
+mu_err mu__worker_add(mu__seat *seat, mu_pid *ret_pid, mu_reason *ret_reason);
 
 /* ---- stats.c ------------------------------------------------------------------------------ */
 

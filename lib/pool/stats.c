@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/proc.h"
 #include "pool/pool_impl.h"
 
 const char *mu_worker_state_name(mu_worker_state state)
@@ -25,8 +26,11 @@ static mu_quantiles quantiles_of(const mu__histogram *h)
 
 static void count_levels_locked(mu_pool *pool, mu_pool_stats *stats) MU_REQUIRES(&pool->lock)
 {
-    for (int i = 0; i < pool->options.size; i++) {
-        switch (pool->slots[i].state) {
+    for (int i = 0; i < pool->n_slots; i++) {
+        if (!mu__slot_shown(pool->slots[i]))
+            continue;
+        stats->workers++;
+        switch (pool->slots[i]->state) {
         case MU_WORKER_STARTING:
             stats->starting++;
             break;
@@ -48,9 +52,10 @@ static void count_levels_locked(mu_pool *pool, mu_pool_stats *stats) MU_REQUIRES
 
 static double utilisation_locked(const mu_pool *pool, int64_t now)
 {
-    int64_t busy = 0, available = (now - pool->started_at) * pool->options.size;
-    for (int i = 0; i < pool->options.size; i++)
-        busy += pool->slots[i].busy_ns;
+    int64_t busy = 0;
+    int64_t available = pool->capacity_ns + (now - pool->capacity_at) * pool->wanted;
+    for (int i = 0; i < pool->n_slots; i++)
+        busy += pool->slots[i]->busy_ns;
     return available > 0 ? (double)busy / (double)available : 0.0;
 }
 
@@ -64,7 +69,6 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     mu_pool_stats stats = pool->stats;
-    stats.workers = pool->options.size;
     count_levels_locked(pool, &stats);
     stats.queued = (int)pool->queue.length;
     stats.in_flight = pool->running - stats.queued;
@@ -91,14 +95,21 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
         return MU_EINVAL;
     if (mu__usable(pool->system) == MU_EFORKED)
         return MU_EFORKED;
-    size_t count = (size_t)pool->options.size;
-    mu_worker_info *workers = mu__sys(pool->system)->alloc(count * sizeof *workers);
+    mu_lock_acquire(&pool->lock);
+    int room = pool->n_slots; /* a slot that comes now is as good as one that comes afterwards */
+    mu_lock_release(&pool->lock);
+    mu_worker_info *workers = mu__sys(pool->system)->alloc((size_t)room * sizeof *workers);
     if (!workers)
         return MU_ENOMEM;
+    size_t count = 0;
     mu_lock_acquire(&pool->lock);
-    for (size_t i = 0; i < count; i++)
-        workers[i] = mu__slot_info_locked(pool, &pool->slots[i]);
+    for (int i = 0; i < room; i++)
+        if (mu__slot_shown(pool->slots[i]))
+            workers[count++] = mu__slot_info_locked(pool, pool->slots[i]);
     mu_lock_release(&pool->lock);
+    for (size_t i = 0; i < count; i++)
+        if (workers[i].os_pid)
+            (void)mu__proc_rss(workers[i].os_pid, &workers[i].rss); /* 0 if it dies meanwhile */
     *ret_workers = workers;
     *ret_count = count;
     return MU_OK;

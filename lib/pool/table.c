@@ -1,8 +1,9 @@
 /*
  * The table of slots and the queue before it (pool_impl.h): every decision about who gets which
- * worker is made here, under the pool's lock, and in no other place.
+ * worker is made here, under the pool's lock, and in no other place. What happens to the workers
+ * themselves is in roster.c.
  *
- * Called by execute.c and job.c for requests, by worker.c for what happens to processes, by pool.c.
+ * Called by execute.c and job.c for requests, by roster.c with workers that can serve, by pool.c.
  * Wakes and sends happen after the lock is released.
  */
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 
 static void push_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 {
-    slot->state = MU_WORKER_IDLE;
     slot->prev_idle = NULL;
     slot->next_idle = pool->idle_head;
     if (slot->next_idle)
@@ -37,13 +37,24 @@ static void unlink_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool-
     slot->next_idle = slot->prev_idle = NULL;
 }
 
+void mu__slot_hide_locked(mu_pool *pool, mu__slot *slot)
+{
+    if (slot->state == MU_WORKER_IDLE)
+        unlink_idle_locked(pool, slot);
+}
+
+void mu__slot_move_locked(mu__slot *slot, mu__worker_event event)
+{
+    (void)mu__worker_next(slot->state, event, &slot->state);
+}
+
 /* Its process is dead, and its actor will hear of it in a moment: nobody is to be given it. */
 static bool is_doomed_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 {
     (void)pool;
     if (!mu__channel_dead(slot->channel))
         return false;
-    slot->state = MU_WORKER_RESTARTING;
+    mu__slot_move_locked(slot, MU__WORKER_DIED);
     return true;
 }
 
@@ -59,9 +70,9 @@ static _Thread_local struct {
 
 static mu__slot *familiar_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    if (last_given.pool != pool || last_given.index >= pool->options.size)
+    if (last_given.pool != pool || last_given.index >= pool->n_slots)
         return NULL;
-    mu__slot *slot = &pool->slots[last_given.index];
+    mu__slot *slot = pool->slots[last_given.index];
     return slot->state == MU_WORKER_IDLE ? slot : NULL;
 }
 
@@ -69,6 +80,8 @@ static mu__slot *familiar_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
     mu__slot *slot;
+    if (pool->paused)
+        return NULL;
     do {
         slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : familiar_locked(pool);
         if (!slot)
@@ -105,7 +118,7 @@ int64_t mu__ticket_deadline(const mu__ticket *ticket)
 static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int64_t now)
     MU_REQUIRES(&pool->lock)
 {
-    slot->state = MU_WORKER_BUSY;
+    mu__slot_move_locked(slot, MU__WORKER_TAKEN);
     slot->request_id = ++pool->next_request;
     ticket->slot = slot;
     ticket->actor = slot->info.actor;
@@ -119,22 +132,6 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     atomic_store(&ticket->state, MU__TICKET_SERVED);
 }
 
-/*
- * A slot that can serve goes to the next who waits, or becomes idle. Returns the ticket that has to
- * be told, after the lock is released.
- */
-static mu__ticket *offer_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIRES(&pool->lock)
-{
-    if (is_doomed_locked(pool, slot))
-        return NULL;
-    mu__ticket *ticket = (mu__ticket *)mu__queue_pop(&pool->queue);
-    if (ticket)
-        assign_locked(pool, slot, ticket, now);
-    else
-        push_idle_locked(pool, slot);
-    return ticket;
-}
-
 /* Tells whoever holds a ticket that it has been served or refused. */
 static void tell(mu__ticket *ticket)
 {
@@ -144,6 +141,32 @@ static void tell(mu__ticket *ticket)
         mu__job_dispatch(ticket->job);
     else
         mu__notify(&ticket->waiter);
+}
+
+void mu__after_do(mu_pool *pool, mu__after *after)
+{
+    (void)pool;
+    tell(after->ticket);
+    /* The caller may be an actor that has been told to exit: this must be told all the same. */
+    if (!mu_pid_is_none(after->leaver) &&
+        mu__tell(after->leaver, mu_message_tag(MU__POOL_LEAVE)) != MU_OK) {
+        mu_reason kill = mu_reason_kill(); /* no memory to be polite */
+        (void)mu_exit_signal(after->leaver, &kill);
+    }
+    mu__channel_unref(after->channel);
+}
+
+void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
+{
+    mu__roster_relieve_locked(pool, slot, now, after);
+    if (slot->state != MU_WORKER_IDLE || is_doomed_locked(pool, slot))
+        return;
+    mu__ticket *ticket = pool->paused ? NULL : (mu__ticket *)mu__queue_pop(&pool->queue);
+    after->ticket = ticket;
+    if (ticket)
+        assign_locked(pool, slot, ticket, now);
+    else
+        push_idle_locked(pool, slot);
 }
 
 mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
@@ -226,6 +249,40 @@ void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
     }
 }
 
+void mu_pool_pause(mu_pool *pool)
+{
+    if (!pool || mu__usable(pool->system) == MU_EFORKED)
+        return;
+    mu_lock_acquire(&pool->lock);
+    pool->paused = true;
+    mu_lock_release(&pool->lock);
+}
+
+/* One who waits gets an idle worker; false: there is none of the one or the other. */
+static bool match(mu_pool *pool)
+{
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    mu__slot *slot = pool->queue.length > 0 ? take_idle_locked(pool) : NULL;
+    mu__ticket *ticket = slot ? (mu__ticket *)mu__queue_pop(&pool->queue) : NULL;
+    if (ticket)
+        assign_locked(pool, slot, ticket, now);
+    mu_lock_release(&pool->lock);
+    tell(ticket);
+    return ticket != NULL;
+}
+
+void mu_pool_resume(mu_pool *pool)
+{
+    if (!pool || mu__usable(pool->system) == MU_EFORKED)
+        return;
+    mu_lock_acquire(&pool->lock);
+    pool->paused = false;
+    mu_lock_release(&pool->lock);
+    while (match(pool))
+        ;
+}
+
 /* ---- requests on slots -------------------------------------------------------------------- */
 
 /* In the I/O thread: rings for whoever is overdue and finds the next deadline. */
@@ -234,8 +291,8 @@ static void ring_overdue(mu__alarm *alarm)
     mu_pool *pool = (mu_pool *)((char *)alarm - offsetof(mu_pool, alarm));
     int64_t now = mu__now(pool->system), next = MU_NEVER;
     mu_lock_acquire(&pool->lock);
-    for (int i = 0; i < pool->options.size; i++) {
-        mu__slot *slot = &pool->slots[i];
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
         if (slot->state != MU_WORKER_BUSY || !slot->channel)
             continue;
         if (slot->deadline <= now) {
@@ -252,8 +309,8 @@ static void ring_overdue(mu__alarm *alarm)
 void mu__slots_interrupt(mu_pool *pool)
 {
     mu_lock_acquire(&pool->lock);
-    for (int i = 0; i < pool->options.size; i++) {
-        mu__slot *slot = &pool->slots[i];
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
         if (slot->state == MU_WORKER_BUSY && slot->channel)
             mu__channel_cancel(slot->channel, slot->request_id);
     }
@@ -290,23 +347,27 @@ static void account(mu__slot *slot, const mu__ticket *ticket, const mu__reply *r
     slot->busy_ns += now - ticket->began;
 }
 
-/* The slot's next state after a request; the ticket to tell, if it went to the next at once. */
-static mu__ticket *release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outcome,
-                                  aftermath after, int64_t now) MU_REQUIRES(&pool->lock)
+/* The slot's next state after a request. */
+static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outcome, aftermath fate,
+                           int64_t now, mu__after *after) MU_REQUIRES(&pool->lock)
 {
     mu__slot *slot = ticket->slot;
     if (slot->channel != ticket->channel || slot->request_id != ticket->request_id)
-        return NULL; /* the generation is over, and its slot perhaps serves others already */
+        return; /* the generation is over, and its slot perhaps serves others already */
     slot->deadline = MU_NEVER;
-    if (after != NOTHING) {
-        slot->state = MU_WORKER_DRAINING;
-        return NULL;
+    mu__recycle_served(&slot->recycle);
+    if (slot->recycle.why)
+        mu__upkeep_by_locked(pool, now);
+    else if (pool->limits.max_rss > 0)
+        mu__upkeep_by_locked(pool, now + MU__WEIGH_NS);
+    if (fate != NOTHING) {
+        mu__slot_move_locked(slot, MU__WORKER_FORSAKEN);
+    } else if (outcome == MU__EXCHANGE_DEAD) {
+        mu__slot_move_locked(slot, MU__WORKER_DIED);
+    } else {
+        mu__slot_move_locked(slot, MU__WORKER_RETURNED);
+        mu__slot_offer_locked(pool, slot, now, after);
     }
-    if (outcome == MU__EXCHANGE_DEAD) {
-        slot->state = MU_WORKER_RESTARTING;
-        return NULL;
-    }
-    return offer_locked(pool, slot, now);
 }
 
 static void send_aftermath(mu_pid actor, aftermath after, uint64_t request_id,
@@ -333,189 +394,19 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
     mu__slot *slot = ticket->slot;
     mu_pool *pool = slot->pool;
     int64_t now = mu__now(pool->system);
-    aftermath after = aftermath_of(outcome, reply);
+    aftermath fate = aftermath_of(outcome, reply);
+    mu__after after = MU__AFTER_INIT;
     ticket->ended = now;
 
     mu_lock_acquire(&pool->lock);
     account(slot, ticket, reply, now);
     bool current = slot->channel == ticket->channel;
-    mu__ticket *next = release_locked(pool, ticket, outcome, after, now);
+    release_locked(pool, ticket, outcome, fate, now, &after);
     mu_lock_release(&pool->lock);
 
-    tell(next);
-    if (current && after != NOTHING)
-        send_aftermath(ticket->actor, after, ticket->request_id, reply);
+    mu__after_do(pool, &after);
+    if (current && fate != NOTHING)
+        send_aftermath(ticket->actor, fate, ticket->request_id, reply);
     mu__channel_unref(ticket->channel);
     ticket->channel = NULL;
-}
-
-/* ---- what happens to processes ------------------------------------------------------------ */
-
-static uint32_t next_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
-{
-    uint32_t x = pool->random; /* xorshift32, G. Marsaglia 2003 */
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    pool->random = x;
-    return x;
-}
-
-/*
- * Takes a slot from its generation: nobody is given its channel any more. The reference to it is
- * the caller's, to be given up without the lock.
- */
-static mu__channel *retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err,
-                                  const char *reason) MU_REQUIRES(&pool->lock)
-{
-    mu__channel *channel = slot->channel;
-    if (slot->state == MU_WORKER_IDLE)
-        unlink_idle_locked(pool, slot);
-    slot->channel = NULL;
-    slot->state = MU_WORKER_RESTARTING;
-    slot->died_at = now;
-    slot->info.os_pid = 0;
-    slot->info.error = err;
-    size_t length = strnlen(reason, sizeof slot->info.reason - 1);
-    memcpy(slot->info.reason, reason, length);
-    slot->info.reason[length] = '\0';
-    if (slot->start < MU__START_READY && slot->first.error == MU_OK)
-        slot->first = mu__slot_info_locked(pool, slot);
-    return channel;
-}
-
-void mu__slot_starting(mu__slot *slot, mu_pid actor, uint32_t *ret_generation, int64_t *ret_wait_ns)
-{
-    mu_pool *pool = slot->pool;
-    int64_t now = mu__now(pool->system);
-    mu_lock_acquire(&pool->lock);
-    pool->inside++; /* until the actor's state is freed */
-    /* An actor that was killed is replaced at once, often before it has found out itself. */
-    mu__channel *left =
-        slot->channel ? retire_locked(pool, slot, now, MU_ECRASHED, MU__ACTOR_KILLED) : NULL;
-    slot->info.actor = actor;
-    *ret_wait_ns = 0;
-    if (slot->info.generation > 0) {
-        *ret_wait_ns = mu__backoff_next(&slot->backoff, now, next_random_locked(pool));
-        slot->info.restarts++;
-        pool->stats.restarts++;
-    }
-    *ret_generation = ++slot->info.generation;
-    slot->state = *ret_wait_ns ? MU_WORKER_RESTARTING : MU_WORKER_STARTING;
-    slot->info.timeline = (mu_timeline){.begun = now};
-    mu_lock_release(&pool->lock);
-    mu__channel_unref(left);
-}
-
-void mu__slot_spawned(mu__slot *slot, uint32_t generation, int os_pid, int64_t spawn_ns)
-{
-    mu_pool *pool = slot->pool;
-    mu_lock_acquire(&pool->lock);
-    if (slot->info.generation != generation) {
-        mu_lock_release(&pool->lock);
-        return;
-    }
-    slot->state = MU_WORKER_STARTING;
-    slot->info.os_pid = os_pid;
-    slot->info.timeline.spawn = spawn_ns;
-    if (slot->start == MU__START_PENDING) {
-        slot->start = MU__START_SPAWNED;
-        slot->first = mu__slot_info_locked(pool, slot);
-        mu__pool_changed_locked(pool);
-    }
-    mu_lock_release(&pool->lock);
-}
-
-void mu__slot_ready(mu__slot *slot, uint32_t generation, mu__channel *channel,
-                    const mu_timeline *timeline)
-{
-    mu_pool *pool = slot->pool;
-    int64_t now = mu__now(pool->system);
-    mu_lock_acquire(&pool->lock);
-    if (slot->info.generation != generation) {
-        mu_lock_release(&pool->lock);
-        return;
-    }
-    slot->channel = mu__channel_ref(channel);
-    slot->info.timeline = *timeline;
-    if (slot->died_at)
-        slot->info.last_restart_ns = now - slot->died_at;
-    mu__backoff_ready(&slot->backoff, now);
-    if (slot->start < MU__START_READY) {
-        slot->start = MU__START_READY;
-        slot->first = mu__slot_info_locked(pool, slot);
-        slot->first.state = MU_WORKER_IDLE; /* it is about to be */
-        mu__pool_changed_locked(pool);
-    }
-    mu__ticket *ticket = offer_locked(pool, slot, now);
-    mu_lock_release(&pool->lock);
-    tell(ticket);
-}
-
-void mu__slot_resume(mu__slot *slot, mu__channel *channel)
-{
-    mu_pool *pool = slot->pool;
-    int64_t now = mu__now(pool->system);
-    mu__ticket *ticket = NULL;
-    mu_lock_acquire(&pool->lock);
-    pool->stats.late_replies++;
-    if (slot->channel == channel && slot->state == MU_WORKER_DRAINING)
-        ticket = offer_locked(pool, slot, now);
-    mu_lock_release(&pool->lock);
-    tell(ticket);
-}
-
-bool mu__slot_retire(mu__slot *slot, uint32_t generation, mu_err err, const char *reason)
-{
-    mu_pool *pool = slot->pool;
-    int64_t now = mu__now(pool->system);
-    mu_lock_acquire(&pool->lock);
-    if (slot->info.generation != generation) {
-        /* A killed actor finds out late: its slot belongs to the next generation already. */
-        mu_lock_release(&pool->lock);
-        return false;
-    }
-    bool free_of_callers = slot->state != MU_WORKER_BUSY;
-    mu__channel *channel = retire_locked(pool, slot, now, err, reason);
-    mu_lock_release(&pool->lock);
-    mu__channel_unref(channel);
-    return free_of_callers;
-}
-
-void mu__slot_stopped(mu__slot *slot, uint32_t generation, bool last)
-{
-    mu_pool *pool = slot->pool;
-    mu_lock_acquire(&pool->lock);
-    pool->inside--;
-    if (slot->info.generation == generation)
-        slot->state =
-            last || pool->phase != MU__POOL_RUNNING ? MU_WORKER_STOPPED : MU_WORKER_RESTARTING;
-    mu__pool_changed_locked(pool);
-    mu_lock_release(&pool->lock);
-}
-
-/* It died before it could say why, or all that it knows is that it was told to end. */
-static bool unexplained(const mu_worker_info *info)
-{
-    return info->error == MU_OK || info->error == MU_ESHUTDOWN;
-}
-
-void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason)
-{
-    mu_pool *pool = slot->pool;
-    mu_lock_acquire(&pool->lock);
-    if (slot->start < MU__START_READY) {
-        slot->start = MU__START_FAILED;
-        if (unexplained(&slot->info)) {
-            slot->info.error = mu__of_the_system(reason->code) ? (mu_err)reason->code : MU_ESTART;
-            (void)mu_reason_format(reason, slot->info.reason, sizeof slot->info.reason);
-        }
-        if (unexplained(&slot->first)) {
-            slot->first = mu__slot_info_locked(pool, slot);
-            slot->first.state = MU_WORKER_RESTARTING;
-            slot->first.os_pid = 0;
-        }
-        mu__pool_changed_locked(pool);
-    }
-    mu_lock_release(&pool->lock);
 }

@@ -29,6 +29,7 @@ typedef enum phase { WAITING, STARTING, SERVING, DRAINING } phase;
 
 typedef struct worker {
     mu_pool *pool;
+    mu__seat *seat;
     mu__slot *slot;
     mu_pid self;
     phase phase;
@@ -39,7 +40,8 @@ typedef struct worker {
     mu_timer timer;      /* start-up or grace */
     mu_timeline timeline;
     bool said_hello, retired;
-    bool last;        /* it will not be replaced */
+    bool leaving;     /* it is stopped because it is not wanted any more */
+    bool last;        /* its supervisor will not start it again */
     uint64_t drained; /* the request whose late answer is awaited */
     mu_from waiting;  /* who awaits readiness */
     bool has_waiting;
@@ -94,7 +96,6 @@ static mu_next condemn(worker *w, mu_err err, const char *what)
         mu__port_kill(w->port);
         (void)mu__port_tail(w->port, tail, sizeof tail);
     }
-    w->last = w->pool->options.restart == MU_POOL_TEMPORARY;
     return mu_stop(retire(w, err, what, tail));
 }
 
@@ -108,9 +109,8 @@ static mu_next process_ended(worker *w, const mu__port_end *end)
     mu_reason reason = retire(w, early ? MU_ESTART : MU_ECRASHED, what, end->tail);
     mu_restart_mode restart = w->pool->options.restart;
     bool by_itself = end->exit.kind == MU__EXIT_CODE && end->exit.status == 0;
-    bool quiet = by_itself && !early;
-    w->last = restart == MU_POOL_TEMPORARY || (restart == MU_POOL_TRANSIENT && quiet);
-    return mu_stop(quiet ? mu_reason_normal() : reason);
+    bool enough = restart == MU_POOL_TRANSIENT && by_itself && !early;
+    return mu_stop(enough ? mu_reason_normal() : reason);
 }
 
 /* In the I/O thread. The caller that waits in an exchange hears at once, the actor by message. */
@@ -286,12 +286,20 @@ static void tell_waiting(worker *w)
     w->has_waiting = false;
 }
 
+/* It is not wanted any more, and nobody else has the exchange: worker_terminate stops it. */
+static mu_next leave(worker *w)
+{
+    w->leaving = w->retired = true; /* its slot has let it go already */
+    return mu_stop(mu_reason_shutdown());
+}
+
 static mu_next become_ready(worker *w)
 {
     stop_clock(w);
     unwatch_answers(w);
     w->phase = SERVING;
-    mu__slot_ready(w->slot, w->generation, w->channel, &w->timeline);
+    if (!mu__slot_ready(w->slot, w->generation, w->channel, &w->timeline))
+        return leave(w);
     MU__EMIT(mu__hook(w->pool->system), "worker.ready",
              MU__M({"total_ns", w->timeline.total}, {"generation", w->generation}),
              MU__D({"pool", w->pool->name}, {"worker", w->slot->info.id}));
@@ -405,7 +413,7 @@ static mu_next spawn_process(worker *w)
     do {
         mu__child *server;
         mu_error_clear(&error);
-        mu__start_by by = mu__slot_start_by(w->slot, w->lost, &server, &why);
+        mu__start_by by = mu__slot_start_by(w->seat, w->lost, &server, &why);
         w->awaits_fork = by == MU__NOT_YET;
         w->phase = w->awaits_fork ? WAITING : STARTING;
         if (by == MU__NOT_YET)
@@ -465,15 +473,19 @@ static mu_next clock_over(worker *w, const mu_timer_notice *notice)
 
 static mu_init worker_init(void *arg)
 {
-    mu__slot *slot = arg;
+    mu__seat *seat = arg;
     worker *w = calloc(1, sizeof *w);
     if (!w)
         return mu_init_error(mu_reason_error(MU_ENOMEM, NULL));
-    w->pool = slot->pool;
-    w->slot = slot;
+    w->pool = seat->slot->pool;
+    w->seat = seat;
+    w->slot = seat->slot;
     w->self = mu_self();
     int64_t wait_ns;
-    mu__slot_starting(slot, w->self, &w->generation, &wait_ns);
+    if (!mu__slot_starting(seat, w->self, &w->generation, &wait_ns)) {
+        free(w);
+        return mu_init_ignore();
+    }
     if (wait_ns == 0)
         return mu_init_ok_continue(w, mu_message_tag(MU__POOL_SPAWN));
     /* Without memory for the clock: at once, rather than never. */
@@ -510,6 +522,8 @@ static mu_next worker_info(void *state, mu_message *message)
         return begin_drain(w, *(const uint64_t *)message->data);
     case MU__POOL_CONDEMN:
         return condemn(w, MU_EPROTOCOL, ((const mu_reason *)message->data)->text);
+    case MU__POOL_LEAVE:
+        return leave(w);
     case MU__POOL_RUN_JOB:
         mu__job_run(mu_message_move(message).data);
         return mu_noreply();
@@ -542,11 +556,14 @@ static void close_requests(void *ctx)
 static void worker_terminate(void *state, const mu_reason *reason)
 {
     worker *w = state;
-    bool ours = false;
+    bool ours = w->leaving;
     if (!w->retired) {
+        bool free_of_callers =
+            mu__slot_retire(w->slot, w->generation, MU_ESHUTDOWN, "stopped by the pool");
         w->retired = true;
-        ours = mu__slot_retire(w->slot, w->generation, MU_ESHUTDOWN, "stopped with the pool");
+        ours = ours || free_of_callers;
     }
+    w->last = reason->cls == MU_REASON_SHUTDOWN || reason->cls == MU_REASON_NORMAL;
     if (!w->port)
         return;
     if (reason->cls != MU_REASON_SHUTDOWN || !w->channel) {
@@ -567,8 +584,9 @@ static void worker_free(void *state)
 {
     worker *w = state;
     mu__slot *slot = w->slot;
+    mu__seat *seat = w->seat;
     uint32_t generation = w->generation;
-    bool last = w->last;
+    bool last = w->last || w->pool->options.restart == MU_POOL_TEMPORARY;
     stop_clock(w);
     if (!w->retired)
         (void)mu__slot_retire(slot, generation, MU_ECRASHED, MU__ACTOR_KILLED);
@@ -583,7 +601,7 @@ static void worker_free(void *state)
     mu__channel_unref(w->channel);
     mu__child_unref(w->lost);
     free(w);
-    mu__slot_stopped(slot, generation, last);
+    mu__slot_stopped(seat, generation, last);
 }
 
 const mu_gen_server mu__worker_server = {
@@ -595,24 +613,30 @@ const mu_gen_server mu__worker_server = {
     .free_state = worker_free,
 };
 
-mu_err mu__worker_add(mu__slot *slot, mu_pid *ret_pid, mu_reason *ret_reason)
+mu_err mu__worker_add(mu__seat *seat, mu_pid *ret_pid, mu_reason *ret_reason)
 {
-    static const mu_restart restarts[] = {
-        [MU_POOL_PERMANENT] = MU_PERMANENT,
-        [MU_POOL_TRANSIENT] = MU_TRANSIENT,
-        [MU_POOL_TEMPORARY] = MU_TEMPORARY,
-    };
+    mu__slot *slot = seat->slot;
+    mu_pool *pool = slot->pool;
     mu_gen_server_options options = MU_GEN_SERVER_OPTIONS_INIT;
     options.trap_exit = true;
     options.label = slot->info.id;
     mu_child_spec spec = MU_CHILD_SPEC_INIT;
     spec.server = &mu__worker_server;
-    spec.server_options = &slot->server_options;
-    slot->server_options = options;
-    spec.arg = slot;
-    spec.restart = restarts[slot->pool->options.restart];
+    spec.server_options = &seat->server_options;
+    seat->server_options = options;
+    spec.arg = seat;
+    /* One that leaves because it is not wanted exits with `shutdown`, and is left alone. */
+    spec.restart = pool->options.restart == MU_POOL_TEMPORARY ? MU_TEMPORARY : MU_TRANSIENT;
     /* The ladder keeps its own time; this is for the case that it fails to. */
-    spec.shutdown_ms = slot->pool->options.shutdown_grace_ms + 3000;
-    return mu_dynamic_supervisor_start_child(slot->pool->worker_supervisor, &spec, ret_pid,
-                                             ret_reason);
+    spec.shutdown_ms = pool->options.shutdown_grace_ms + 3000;
+    mu_lock_acquire(&pool->lock);
+    mu_pid supervisor = pool->worker_supervisor;
+    mu_lock_release(&pool->lock);
+    mu_err err = mu_dynamic_supervisor_start_child(supervisor, &spec, ret_pid, ret_reason);
+    if (err != MU_OK) {
+        mu_lock_acquire(&pool->lock);
+        seat->child = false;
+        mu_lock_release(&pool->lock);
+    }
+    return err;
 }

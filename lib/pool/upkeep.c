@@ -1,0 +1,311 @@
+/*
+ * Who comes and who goes (pool_impl.h): the manager brings the pool to the size that is wanted and
+ * lets workers that have served for long enough be relieved.
+ *
+ * Whatever changes what is to be done sets the upkeep alarm (mu__upkeep_by_locked); the I/O thread
+ * then wakes the manager, which takes one step after the other until nothing is due. A step is
+ * decided under the lock and done without it.
+ *
+ * One successor at a time in the whole pool: starts take processors from requests. A rolling
+ * restart is nothing but a mark on each slot, and whoever asked for it waits for the marks to go.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/event.h"
+#include "base/proc.h"
+#include "pool/pool_impl.h"
+
+/* After a failure to add a worker, until the next attempt. */
+#define RETRY_NS (INT64_C(1000) * MU_MS)
+
+/* ---- when --------------------------------------------------------------------------------- */
+
+/* In the I/O thread. */
+void mu__upkeep_fire(mu__alarm *alarm)
+{
+    mu_pool *pool = (mu_pool *)((char *)alarm - offsetof(mu_pool, upkeep));
+    mu_lock_acquire(&pool->lock);
+    pool->upkeep_at = MU_NEVER;
+    mu_pid manager = pool->manager;
+    mu_lock_release(&pool->lock);
+    (void)mu_send(manager, mu_message_tag(MU__POOL_UPKEEP)); /* a new one begins with it anyway */
+}
+
+void mu__upkeep_by_locked(mu_pool *pool, int64_t when)
+{
+    if (!pool->started || pool->phase != MU__POOL_RUNNING || when >= pool->upkeep_at)
+        return;
+    bool set = mu__alarm_set(pool->system, &pool->upkeep, when) == MU_OK;
+    pool->upkeep_at = set ? when : MU_NEVER;
+}
+
+/* The next moment at which something is due by itself. */
+static void rest_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (slot->wanted && slot->channel && !slot->recycle.why)
+            mu__upkeep_by_locked(pool, slot->recycle.expires_at);
+    }
+}
+
+/* ---- weighing ----------------------------------------------------------------------------- */
+
+static void weigh(mu_pool *pool, mu__slot *slot)
+{
+    size_t rss;
+    mu_lock_acquire(&pool->lock);
+    bool wanted = slot->wanted && slot->channel && slot->recycle.served > slot->recycle.weighed_at;
+    uint32_t generation = slot->info.generation;
+    int os_pid = slot->info.os_pid;
+    mu_lock_release(&pool->lock);
+    if (!wanted || mu__proc_rss(os_pid, &rss) != MU_OK)
+        return;
+    mu_lock_acquire(&pool->lock);
+    if (slot->channel && slot->info.generation == generation)
+        mu__recycle_weighed(&slot->recycle, &pool->limits, rss);
+    mu_lock_release(&pool->lock);
+}
+
+/* Only what has worked since it was weighed last can have grown. */
+static void weigh_all(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    int n = pool->limits.max_rss > 0 ? pool->n_slots : 0;
+    mu_lock_release(&pool->lock);
+    for (int i = 0; i < n; i++)
+        weigh(pool, pool->slots[i]);
+}
+
+/* ---- one step ----------------------------------------------------------------------------- */
+
+/* What can be spared most easily: what does not serve, what is idle for longest, the youngest. */
+static mu__slot *spare_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    mu__slot *starting = NULL, *busy = NULL;
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (!slot->wanted)
+            continue;
+        if (slot->state == MU_WORKER_RESTARTING || slot->state == MU_WORKER_STOPPED)
+            return slot;
+        *(slot->state == MU_WORKER_STARTING ? &starting : &busy) = slot;
+    }
+    return pool->idle_tail ? pool->idle_tail : starting ? starting : busy;
+}
+
+/* A wanted slot for which there is no child; a worker that is never replaced has stopped. */
+static mu__seat *empty_seat_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (slot->wanted && !slot->seats[0].child && !slot->seats[1].child &&
+            slot->state != MU_WORKER_STOPPED)
+            return &slot->seats[slot->seat];
+    }
+    return NULL;
+}
+
+/* A slot that needs a successor and can have one; *ret_why says what for. */
+static mu__seat *outworn_locked(mu_pool *pool, int64_t now, mu__recycle_why *ret_why)
+    MU_REQUIRES(&pool->lock)
+{
+    mu__seat *found = NULL;
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (slot->next.wanted)
+            return NULL; /* one at a time */
+        mu__seat *other = &slot->seats[1 - slot->seat];
+        if (found || !slot->wanted || !slot->channel || other->child)
+            continue;
+        *ret_why = slot->info.generation < slot->replace_below
+                       ? MU__RECYCLE_ROLLING
+                       : mu__recycle_due(&slot->recycle, now);
+        if (*ret_why != MU__RECYCLE_NOT)
+            found = other;
+    }
+    if (found)
+        found->slot->next.wanted = true;
+    return found;
+}
+
+/* Something that is to be done next. */
+typedef struct step {
+    mu__seat *seat; /* gets a worker */
+    mu__recycle_why why;
+    uint32_t generation; /* of the worker that is relieved */
+    bool again;          /* there may be more */
+} step;
+
+static step decide_locked(mu_pool *pool, int64_t now, mu__after *after) MU_REQUIRES(&pool->lock)
+{
+    step s = {.again = true};
+    if (pool->phase != MU__POOL_RUNNING || !pool->started)
+        return (step){.again = false};
+    if (pool->wanted > pool->size) {
+        mu__roster_drop_locked(pool, spare_locked(pool), now, after);
+        return s;
+    }
+    if (pool->wanted < pool->size && !mu__roster_add_locked(pool, now)) {
+        mu__upkeep_by_locked(pool, now + RETRY_NS);
+        return (step){.again = false};
+    }
+    s.seat = empty_seat_locked(pool);
+    if (!s.seat)
+        s.seat = outworn_locked(pool, now, &s.why);
+    if (s.seat) {
+        s.seat->child = true;
+        s.generation = s.seat->slot->info.generation;
+    }
+    s.again = s.seat || pool->wanted < pool->size;
+    return s;
+}
+
+static void add_failed(mu_pool *pool, mu__seat *seat)
+{
+    mu__slot *slot = seat->slot;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    if (seat != &slot->seats[slot->seat])
+        slot->next = (mu__successor){0};
+    mu__upkeep_by_locked(pool, now + RETRY_NS);
+    mu_lock_release(&pool->lock);
+}
+
+/* False: it could not be done; there will be another upkeep. */
+static bool take_step(mu_pool *pool, const step *s)
+{
+    if (!s->seat)
+        return true;
+    if (s->why != MU__RECYCLE_NOT)
+        MU__EMIT(mu__hook(pool->system), "worker.recycle", MU__M({"generation", s->generation}),
+                 MU__D({"pool", pool->name}, {"worker", s->seat->slot->info.id},
+                       {"reason", mu__recycle_name(s->why)}));
+    mu_pid pid;
+    mu_err err = mu__worker_add(s->seat, &pid, NULL);
+    if (err == MU_OK || err == MU_EIGNORE)
+        return true;
+    add_failed(pool, s->seat);
+    return false;
+}
+
+void mu__upkeep(mu_pool *pool)
+{
+    bool going = true;
+    weigh_all(pool);
+    while (going) {
+        mu__after after = MU__AFTER_INIT;
+        int64_t now = mu__now(pool->system);
+        mu_lock_acquire(&pool->lock);
+        step s = decide_locked(pool, now, &after);
+        if (!s.again)
+            rest_locked(pool);
+        mu_lock_release(&pool->lock);
+        mu__after_do(pool, &after);
+        going = s.again && take_step(pool, &s);
+    }
+}
+
+/* ---- what the user asks for --------------------------------------------------------------- */
+
+mu_err mu_pool_resize(mu_pool *pool, int size)
+{
+    if (!pool || size < 1 || size > MU__WORKERS_MOST)
+        return MU_EINVAL;
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return MU_EFORKED;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    mu_err err = mu__phase_error(pool->phase);
+    if (err == MU_OK) {
+        pool->size = size;
+        mu__upkeep_by_locked(pool, now);
+    }
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+/* ---- the rolling restart ------------------------------------------------------------------ */
+
+static bool is_to_roll(const mu__slot *slot)
+{
+    return slot->wanted && slot->state != MU_WORKER_STOPPED &&
+           slot->info.generation < slot->replace_below;
+}
+
+static bool has_rolled(mu_pool *pool)
+{
+    bool over = pool->phase != MU__POOL_RUNNING || pool->rolling.err != MU_OK;
+    for (int i = 0; i < pool->n_slots && !over; i++)
+        if (is_to_roll(pool->slots[i]))
+            return false;
+    return true;
+}
+
+void mu__rolling_end_locked(mu_pool *pool, mu_err err, const char *reason)
+{
+    if (!pool->rolling.active || pool->rolling.err != MU_OK)
+        return;
+    pool->rolling.err = err;
+    (void)snprintf(pool->rolling.reason, sizeof pool->rolling.reason, "%s", reason);
+    for (int i = 0; i < pool->n_slots; i++)
+        pool->slots[i]->replace_below = 0;
+    mu__pool_changed_locked(pool);
+}
+
+static mu_err begin_rolling(mu_pool *pool)
+{
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    mu_err err = pool->rolling.active ? MU_ERESTARTING : mu__phase_error(pool->phase);
+    if (err == MU_OK) {
+        pool->inside++;
+        pool->rolling.active = true;
+        pool->rolling.err = MU_OK;
+        for (int i = 0; i < pool->n_slots; i++)
+            pool->slots[i]->replace_below = pool->slots[i]->info.generation + 1;
+        mu__upkeep_by_locked(pool, now);
+    }
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+/* `err` is what the waiting ended with. */
+static mu_err end_rolling(mu_pool *pool, mu_err err, char *reason, size_t size)
+{
+    mu_lock_acquire(&pool->lock);
+    if (err == MU_OK)
+        err = pool->rolling.err;
+    if (err == MU_OK)
+        err = mu__phase_error(pool->phase);
+    (void)snprintf(reason, size, "%s",
+                   pool->rolling.err == MU_OK ? mu_strerror(err) : pool->rolling.reason);
+    for (int i = 0; i < pool->n_slots; i++)
+        pool->slots[i]->replace_below = 0;
+    pool->rolling.active = false;
+    mu_lock_release(&pool->lock);
+    mu__pool_let_go(pool);
+    return err;
+}
+
+mu_err mu_pool_rolling_restart(mu_pool *pool, int64_t timeout_ms, mu_error *ret_error)
+{
+    char reason[256];
+    if (!pool)
+        return mu_error_set(ret_error, MU_EINVAL, "the pool is NULL");
+    mu_err err = mu__usable(pool->system);
+    if (err == MU_OK && mu__pool_from_inside(pool))
+        err = MU_ESELF; /* it would wait for the worker whose callback this is */
+    if (err == MU_OK)
+        err = begin_rolling(pool);
+    if (err != MU_OK)
+        return mu_error_set(ret_error, err, "%s", mu_strerror(err));
+    int64_t deadline = mu_deadline(mu__now(pool->system), timeout_ms);
+    err = mu__pool_await(pool, has_rolled, deadline);
+    err = end_rolling(pool, err, reason, sizeof reason);
+    if (err != MU_OK)
+        return mu_error_set(ret_error, err, "pool '%s': the rolling restart was broken off: %s",
+                            pool->options.name, reason);
+    return MU_OK;
+}
