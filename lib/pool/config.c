@@ -51,7 +51,9 @@ static mu_err tell(mu__complaints *complaints, const char *file, mu_error *error
     if (complaints->count == 0)
         return MU_OK;
     const char *lines = (const char *)mu__buffer_data(text);
-    int first = (int)strcspn(lines, "\n");
+    /* Each ends with a line feed, and there is no zero behind the last. */
+    const char *end = memchr(lines, '\n', mu__buffer_size(text));
+    int first = (int)(end - lines);
     if (complaints->count == 1)
         return mu_error_set(error, MU_EINVAL, "%.*s", first, lines);
     (void)mu_error_set(error, MU_EINVAL, "%.*s (and %zu more)", first, lines,
