@@ -295,6 +295,16 @@ struct mu__call *mu__child_stop_begin(mu__child *child)
     return call;
 }
 
+/* OTP's rule: a permanent child is expected to end with just what it was told. */
+static bool ended_as_told(const mu__child *child, const mu_reason *reason)
+{
+    if (child->spec.restart != MU_PERMANENT && mu_reason_is_quiet(reason))
+        return true;
+    if (child->spec.shutdown_ms == MU_BRUTAL_KILL)
+        return reason->cls == MU_REASON_KILLED;
+    return reason->cls == MU_REASON_SHUTDOWN && !reason->text[0];
+}
+
 void mu__child_stop_end(mu__child *child, struct mu__call *call, int64_t deadline)
 {
     mu_reason reason;
@@ -304,10 +314,12 @@ void mu__child_stop_end(mu__child *child, struct mu__call *call, int64_t deadlin
         reason = mu_reason_kill();
         (void)mu_exit_signal(child->pid, &reason);
         if (call) /* its own thread may have been first: its name is free when that is done */
-            (void)mu__call_wait(call, MU_NEVER, NULL, &reason);
+            err = mu__call_wait(call, MU_NEVER, NULL, &reason);
     }
     mu__call_close(call);
     child->state = MU_CHILD_STOPPED;
+    if (err == MU_EDOWN && !ended_as_told(child, &reason))
+        mu__child_report(child, "supervisor.stop_failed", &reason);
 }
 
 void mu__child_stop(mu__child *child)
