@@ -47,13 +47,13 @@ static inline void start_holder(mu_system *system, other *o)
     if (!o->times)
         o->times = 1;
     mu_check_ok(mu_spawn(system, NULL, hold, o, &o->pid));
-    mu_wait_until(atomic_load(&o->done), 5000);
+    mu_wait_until(atomic_load(&o->done), 10000);
 }
 
 static inline void end_holder(other *o)
 {
     atomic_store(&o->end, true);
-    mu_wait_until(!mu_alive(o->pid), 5000);
+    mu_wait_until(!mu_alive(o->pid), 10000);
 }
 
 static inline size_t entries(mu_registry *registry, mu_key key)

@@ -15,15 +15,15 @@ static void significant(mu_system *system, mu_auto_shutdown how, mu_restart rest
     forget_diary(&book);
     mu_check_ok(mu_cast(pid_of(pid, "a"), mu_message_tag((uint64_t)first)));
     if (after_first) {
-        mu_wait_until(!mu_alive(pid), 5000);
+        mu_wait_until(!mu_alive(pid), 10000);
         mu_check_diary(&book, "xa -c -b");
         return;
     }
-    mu_wait_until(book.n >= 1, 5000);
+    mu_wait_until(book.n >= 1, 10000);
     settle(pid);
     hit(pid, "b", second);
     if (after_second) {
-        mu_wait_until(!mu_alive(pid), 5000);
+        mu_wait_until(!mu_alive(pid), 10000);
         mu_check_diary(&book, "xa xb -c");
         return;
     }
@@ -112,9 +112,9 @@ MU_TEST(supervisor, SUP_37_auto_shutdown_climbs_through_significant_supervisors)
         mu_pid pid = start_table(system, table, 2, MU_AUTO_SHUTDOWN_ANY);
         mu_pid below = pid_of(pid, "nested");
         mu_check_ok(mu_cast(pid_of(below, "a"), mu_message_tag(DIE_NORMAL)));
-        mu_wait_until(!mu_alive(below), 5000);
+        mu_wait_until(!mu_alive(below), 10000);
         if (is_significant) {
-            mu_wait_until(!mu_alive(pid), 5000);
+            mu_wait_until(!mu_alive(pid), 10000);
             continue;
         }
         settle(pid);

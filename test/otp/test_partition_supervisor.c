@@ -93,7 +93,7 @@ MU_TEST(partition_supervisor, PART_01_routing_follows_a_restart)
     mu_partitions *p = start_partitions(system, 3, &pid);
     mu_pid before = mu_partition_of(p, mu_key_integer(1));
     mu_check_eq(mu_call(before, mu_message_tag(99), MU_CALL_TIMEOUT, NULL, NULL), MU_EDOWN);
-    mu_wait_until(!mu_pid_equal(before, mu_partition_of(p, mu_key_integer(1))), 5000);
+    mu_wait_until(!mu_pid_equal(before, mu_partition_of(p, mu_key_integer(1))), 10000);
     mu_check_eq(served_by(p, mu_key_integer(1)), 1u);
     finish(system, &p, pid);
 }
@@ -140,7 +140,7 @@ MU_TEST(partition_supervisor, PART_03_grows_over_what_a_group_restart_brought_ba
     mu_pid before = mu_partition_of(p, mu_key_integer(0));
     mu_check_eq(mu_call(before, mu_message_tag(99), MU_CALL_TIMEOUT, NULL, NULL), MU_EDOWN);
     mu_child_counts counts = {0};
-    mu_wait_until(mu_supervisor_count_children(pid, &counts) == MU_OK && counts.active == 3, 5000);
+    mu_wait_until(mu_supervisor_count_children(pid, &counts) == MU_OK && counts.active == 3, 10000);
     mu_check_eq(mu_partitions_count(p), 1u); /* it is routed to nobody else all the same */
     mu_check_eq(served_by(p, mu_key_integer(2)), 0u);
     mu_check_ok(mu_partitions_resize(p, 3, NULL));
@@ -216,7 +216,7 @@ MU_TEST(partition_supervisor, is_a_child_like_any_other_and_misuse_is_an_error)
     mu_check_ok(mu_partitions_new(system, &options, &p));
     mu_pid parent;
     mu_check_ok(mu_spawn(system, NULL, be_parent, p, &parent));
-    mu_wait_until(mu_system_actors(system) == 0, 5000);
+    mu_wait_until(mu_system_actors(system) == 0, 10000);
     mu_partitions_free(&p);
     stop_system(system);
 }

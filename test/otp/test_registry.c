@@ -179,7 +179,7 @@ static void gone_before_the_notice(mu_system *system)
         (void)await_down(ref);
         mu_check(mu_pid_is_none(mu_registry_whereis(r, o.key)));
         mu_check_eq(mu_registry_count(r), 0u);
-        mu_wait_until(mu_system_abandoned_threads(system) == 0, 5000);
+        mu_wait_until(mu_system_abandoned_threads(system) == 0, 10000);
     }
     mu_registry_stop(&r);
 }
@@ -201,7 +201,7 @@ static void stop_with_holders(mu_system *system)
         atomic_store(&o[i].end, true); /* some die before it, some while, some after */
     mu_registry_stop(&r);
     for (int i = 0; i < 8; i++)
-        mu_wait_until(!mu_alive(o[i].pid), 5000);
+        mu_wait_until(!mu_alive(o[i].pid), 10000);
 }
 
 MU_TEST(registry, stops_while_holders_die)
@@ -220,7 +220,7 @@ MU_TEST(registry, may_be_stopped_after_its_system)
     mu_system *system = start_system();
     mu_registry *r = open_registry(system, MU_KEYS_UNIQUE);
     mu_check_ok(mu_spawn(system, NULL, register_and_leave, r, NULL));
-    mu_wait_until(mu_system_actors(system) == 0, 5000);
+    mu_wait_until(mu_system_actors(system) == 0, 10000);
     stop_system(system);
     mu_registry_stop(&r);
 }
@@ -230,7 +230,7 @@ MU_TEST(registry, may_be_stopped_after_its_system)
 static void expect_notice(uint64_t tag, const char *key, mu_pid pid, const char *value)
 {
     mu_message m;
-    mu_check_ok(mu_receive(&m, 5000));
+    mu_check_ok(mu_receive(&m, 10000));
     mu_check_eq(m.tag, tag);
     const mu_registry_notice *n = m.data;
     mu_check(mu_key_equal(n->key, KEY(key)));
@@ -262,7 +262,7 @@ static void listening(mu_system *system)
             end_holder(&o);
         expect_notice(MU_TAG_REGISTER, "theirs", o.pid, "t");
         expect_notice(MU_TAG_UNREGISTER, "theirs", o.pid, "t");
-        mu_wait_until(mu_system_abandoned_threads(system) == 0, 5000);
+        mu_wait_until(mu_system_abandoned_threads(system) == 0, 10000);
     }
     mu_registry_stop(&r);
 }
@@ -328,6 +328,45 @@ MU_TEST(registry, REG_13_a_unique_registry_names_servers)
         mu_call(mu_registry_whereis(r, via.key), mu_message_tag(1), MU_CALL_TIMEOUT, NULL, NULL),
         MU_ENOPROC);
     mu_check_ok(mu_cast(mu_registry_whereis(r, via.key), mu_message_tag(1)));
+    mu_registry_stop(&r);
+    stop_system(system);
+}
+
+static mu_next named_cast(void *state, mu_message *message)
+{
+    (void)state;
+    (void)message;
+    return mu_stop(mu_reason_exit(5, "crash"));
+}
+
+static const mu_gen_server crashing_named_server = {.init = named_init, .handle_cast = named_cast};
+
+MU_TEST(registry, REG_05_REG_13_a_restarted_server_finds_its_key_free)
+{
+    enum { CRASHES = 200 };
+    mu_system *system = start_system();
+    mu_registry *r = open_registry(system, MU_KEYS_UNIQUE);
+    mu_via via = {r, KEY("server"), NULL};
+    mu_gen_server_options named_so = MU_GEN_SERVER_OPTIONS_INIT;
+    named_so.via = &via;
+    named n = {.registry = r, .key = via.key};
+    mu_child_spec table[] = {MU_CHILD(.id = "x", .server = &crashing_named_server,
+                                      .server_options = &named_so, .arg = &n)};
+    mu_supervisor_options options = MU_SUPERVISOR(.intensity = CRASHES, MU_CHILDREN(table));
+    mu_pid pid;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    for (int i = 0; i < CRASHES; i++) {
+        mu_pid before = MU_PID_NONE;
+        mu_wait_until(!mu_pid_is_none(before = mu_registry_whereis(r, via.key)), 10000);
+        mu_check_ok(mu_cast(before, mu_message_tag(1)));
+        mu_wait_until(!mu_alive(before), 10000);
+        mu_check(!mu_pid_equal(before, mu_registry_whereis(r, via.key)));
+    }
+    mu_child_counts counts;
+    mu_check_ok(mu_supervisor_count_children(pid, &counts)); /* no attempt was in vain */
+    mu_check_eq(counts.active, 1u);
+    mu_check_eq(n.inits, CRASHES + 1);
+    mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
     mu_registry_stop(&r);
     stop_system(system);
 }
@@ -434,7 +473,7 @@ static void reading_beside_writing(mu_system *system)
     atomic_store(&t.end, true);
     for (int i = 0; i < 2; i++) {
         (void)pthread_join(readers[i], NULL);
-        mu_wait_until(!mu_alive(writers[i]), 5000);
+        mu_wait_until(!mu_alive(writers[i]), 10000);
     }
     mu_check_eq(mu_registry_count(t.registry), (size_t)STABLE);
     mu_registry_stop(&t.registry);

@@ -152,7 +152,7 @@ MU_TEST(supervisor, SUP_04_defaults_are_otps)
     hit(pid, "a", DIE_CRASH); /* one restart within five seconds ... */
     settle(pid);
     hit(pid, "a", DIE_CRASH); /* ... and no second */
-    mu_wait_until(!mu_alive(pid), 5000);
+    mu_wait_until(!mu_alive(pid), 10000);
     mu_check_eq(a.starts, 2);
     stop_system(system);
 }
@@ -268,7 +268,7 @@ static void deaths_together(mu_system *system)
         for (int i = 0; i < N; i++)
             mu_check_ok(mu_cast(kids[(i + round) % N], mu_message_tag(DIE_CRASH)));
         for (int i = 0; i < N; i++)
-            mu_wait_until(!mu_alive(kids[i]), 5000);
+            mu_wait_until(!mu_alive(kids[i]), 10000);
         mu_check_ok(mu_sys_resume(pid, MU_CALL_TIMEOUT));
         mu_child_counts counts;
         mu_check_ok(mu_supervisor_count_children(pid, &counts));
@@ -316,7 +316,7 @@ MU_TEST(supervisor, SUP_12_a_limit_of_none_gives_up_at_the_first)
     mu_system *system = start_system();
     mu_pid pid = start_tree(system, MU_ONE_FOR_ONE, MU_NO_RESTARTS);
     hit(pid, "a", DIE_CRASH);
-    mu_wait_until(!mu_alive(pid), 5000);
+    mu_wait_until(!mu_alive(pid), 10000);
     mu_check_eq(a.starts, 1);
     stop_system(system);
 }
@@ -351,7 +351,7 @@ MU_TEST(supervisor, SUP_14_a_restart_that_fails_is_tried_again_and_each_attempt_
     atomic_store(&b.failing_starts, 2);
     forget_diary(&book);
     hit(pid, "b", DIE_CRASH);
-    mu_wait_until(state_of(pid, "b") == MU_CHILD_RUNNING, 5000);
+    mu_wait_until(state_of(pid, "b") == MU_CHILD_RUNNING, 10000);
     mu_check_diary(&book, "xb !b !b +b");
     mu_check_ok(mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL));
 
@@ -359,7 +359,7 @@ MU_TEST(supervisor, SUP_14_a_restart_that_fails_is_tried_again_and_each_attempt_
     forget_diary(&book);
     atomic_store(&b.failing_starts, 1000);
     hit(pid, "b", DIE_CRASH);
-    mu_wait_until(!mu_alive(pid), 5000);
+    mu_wait_until(!mu_alive(pid), 10000);
     mu_check_diary(&book, "xb !b !b !b -d -c -a"); /* limit 3: three attempts, then it gives up */
     stop_system(system);
 }
@@ -371,7 +371,7 @@ MU_TEST(supervisor, SUP_14_in_a_group_the_one_that_failed_is_tried_again)
     forget_diary(&book);
     atomic_store(&c.failing_starts, 1);
     hit(pid, "a", DIE_CRASH);
-    mu_wait_until(state_of(pid, "d") == MU_CHILD_RUNNING, 5000);
+    mu_wait_until(state_of(pid, "d") == MU_CHILD_RUNNING, 10000);
     mu_check_diary(&book, "xa -d -c -b +a +b !c -b -a +a +b +c +d");
     stop(pid);
     forget_diary(&book);
@@ -380,9 +380,43 @@ MU_TEST(supervisor, SUP_14_in_a_group_the_one_that_failed_is_tried_again)
     forget_diary(&book);
     atomic_store(&c.failing_starts, 1);
     hit(pid, "b", DIE_CRASH);
-    mu_wait_until(state_of(pid, "d") == MU_CHILD_RUNNING, 5000);
+    mu_wait_until(state_of(pid, "d") == MU_CHILD_RUNNING, 10000);
     mu_check_diary(&book, "xb -d -c +b !c +c +d");
     stop(pid);
+    stop_system(system);
+}
+
+/* ---- a child that will not start ---- */
+
+MU_TEST(supervisor, SUP_34_a_child_that_will_not_start_costs_no_more_than_its_own_time)
+{
+    mu_system *system = start_system();
+    static mu_gen_server_options server_options = MU_GEN_SERVER_OPTIONS_INIT;
+    static const mu_child_spec spec =
+        MU_CHILD(.id = "b", .server = &kid_server, .server_options = &server_options, .arg = &b);
+    static const mu_child_spec table[] = {KID(a)};
+    mu_supervisor_options options = MU_SUPERVISOR(.intensity = 5, MU_CHILDREN(table));
+    mu_pid pid;
+    mu_reason reason;
+    mu_check_ok(mu_supervisor_start(system, &options, &pid, NULL));
+    server_options.start_timeout_ms = 20;
+    atomic_store(&b.held, true);
+    mu_check_eq(mu_supervisor_start_child(pid, &spec, NULL, &reason), MU_EINIT);
+    mu_check_eq(reason.code, MU_ETIMEOUT);
+    mu_check(!known(pid, "b"));
+    atomic_store(&b.held, false);
+    server_options.start_timeout_ms = 0;
+    mu_check_ok(mu_supervisor_start_child(pid, &spec, NULL, NULL));
+    mu_check_ok(mu_supervisor_terminate_child(pid, "b"));
+    server_options.start_timeout_ms = 20;
+    atomic_store(&b.held, true);
+    mu_check_eq(mu_supervisor_restart_child(pid, "b", NULL, &reason), MU_EINIT);
+    mu_check_eq(reason.code, MU_ETIMEOUT);
+    mu_check_eq(state_of(pid, "b"), MU_CHILD_STOPPED);
+    mu_check(mu_alive(pid_of(pid, "a")));
+    stop(pid);
+    atomic_store(&b.held, false);
+    mu_wait_until(mu_system_abandoned_threads(system) == 0, 10000);
     stop_system(system);
 }
 
@@ -405,7 +439,7 @@ MU_TEST(supervisor, SUP_38_a_restarted_supervisor_starts_from_its_table)
     mu_reason kill = mu_reason_kill();
     mu_check_ok(mu_exit_signal(first, &kill));
     mu_pid second = MU_PID_NONE;
-    mu_wait_until(!mu_pid_is_none(second = pid_of(pid, "nested")), 5000);
+    mu_wait_until(!mu_pid_is_none(second = pid_of(pid, "nested")), 10000);
     mu_check(known(second, "a") && known(second, "b") && !known(second, "c"));
     stop(pid);
     stop_system(system);

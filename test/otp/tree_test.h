@@ -144,7 +144,7 @@ static inline void hit(mu_pid supervisor, const char *id, int how)
     mu_pid pid = pid_of(supervisor, id);
     mu_check(!mu_pid_is_none(pid));
     mu_check_ok(mu_cast(pid, mu_message_tag((uint64_t)how)));
-    mu_wait_until(!mu_alive(pid), 5000);
+    mu_wait_until(!mu_alive(pid), 10000);
 }
 
 /* Waits until the supervisor has dealt with what it has been told before. */
