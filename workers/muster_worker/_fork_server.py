@@ -110,7 +110,9 @@ class ForkServer:
         self._notify("ready", {"timeline": self.timeline})
 
     def _preload(self):
-        from . import _channel, _context  # noqa: F401  what every worker needs
+        import faulthandler  # noqa: F401  what every worker needs, as are the next two
+
+        from . import _channel, _context  # noqa: F401
 
         before, path = open_fds(), list(sys.path)
         if "/" in self.target or self.target.endswith(".py"):
