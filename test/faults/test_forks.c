@@ -4,6 +4,8 @@
  * worker is tested for forked ones by the tests that are marked 'forked' (test/faults/meson.build).
  */
 #include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "pool/fork_rig.h"
 #include "support/mu_role.h"
@@ -84,6 +86,32 @@ MU_TEST(forks, C2_under_auto_a_preload_that_exits_leads_to_exec)
 MU_TEST(forks, C2_under_auto_a_preload_that_hangs_leads_to_exec)
 {
     check_falls_back(hangs);
+}
+
+MU_TEST(forks, C2_under_auto_workers_are_execd_while_a_server_that_served_cannot_start_again)
+{
+    char path[] = "/tmp/muster-fault-XXXXXX", setting[64];
+    static module_list once = {"preload_once", NULL};
+    const char *const env[] = {setting, NULL};
+    fork_rig rig;
+    mu_check_eq(close(mkstemp(path)), 0);
+    mu_check_eq(unlink(path), 0);
+    snprintf(setting, sizeof setting, "PRELOAD_ONCE=%s", path);
+    prepare(&rig, 1, once);
+    rig.pool.options.start_method = MU_START_AUTO;
+    rig.pool.options.env = env;
+    fork_open(&rig);
+    mu_check_eq(atomic_load(&rig.fallbacks), 0);
+    mu_check_eq(kill(atomic_load(&rig.server), SIGKILL), 0);
+    fork_kill_worker(&rig, 0);
+    mu_check_eq(atomic_load(&rig.fallbacks), 1);
+    mu_check_eq(atomic_load(&rig.given_up), 0);
+    mu_check_eq(unlink(path), 0);
+    mu_wait_until(atomic_load(&rig.ready) == 2, 30000); /* it was tried again, and can */
+    fork_kill_worker(&rig, 0);
+    mu_check_eq(atomic_load(&rig.fallbacks), 1);
+    fork_close(&rig);
+    mu_check_eq(unlink(path), 0);
 }
 
 /* ---- C5, C1: the server --------------------------------------------------------------------- */
