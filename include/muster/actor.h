@@ -209,7 +209,8 @@ mu_err mu_send_name(mu_system *system, const char *name, mu_message message);
 
 /*
  * Takes the oldest message out of the calling actor's mailbox, waiting up to `timeout_ms` (0
- * polls). The caller owns it. MU_ETIMEOUT, MU_EKILLED, MU_ENOTACTOR, MU_EINVAL (nowhere to put it).
+ * polls). The caller owns it. MU_ETIMEOUT, MU_EKILLED, MU_ENOTACTOR, MU_EINVAL (nowhere
+ * to put it, or a negative timeout).
  */
 mu_err mu_receive(mu_message *ret_message, int64_t timeout_ms);
 
@@ -220,7 +221,10 @@ mu_err mu_receive(mu_message *ret_message, int64_t timeout_ms);
 mu_err mu_receive_match(bool (*match)(const mu_message *message, void *arg), void *arg,
                         mu_message *ret_message, int64_t timeout_ms);
 
-/* Sleeps without receiving: MU_OK after the time, MU_EKILLED when told to exit. Any thread. */
+/*
+ * Sleeps without receiving: MU_OK after the time, at once if it is not positive; MU_EKILLED when
+ * told to exit. Any thread.
+ */
 mu_err mu_sleep(int64_t ms);
 
 /* ---- links and monitors ------------------------------------------------------------------ */

@@ -9,6 +9,8 @@
  * timer never fires early; different deadlines fire in their order. A timer vanishes when its
  * destination dies and outlives the actor that made it.
  *
+ * An actor that has been told to exit sets no timers: MU_EKILLED.
+ *
  * Thread-safety: any thread. Nothing here blocks. Ownership: the timer owns its message until it
  * has fired; a cancelled one is destroyed.
  */

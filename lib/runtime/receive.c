@@ -291,7 +291,7 @@ mu_err mu_receive_match(bool (*match)(const mu_message *message, void *arg), voi
                         mu_message *ret_message, int64_t timeout_ms)
 {
     const mu__actor *self = mu__actor_self();
-    if (!ret_message)
+    if (!ret_message || timeout_ms < 0)
         return MU_EINVAL;
     matcher m = {match, arg, self && self->answers_calls};
     int64_t deadline = deadline_in(timeout_ms);

@@ -195,6 +195,8 @@ static mu_err check_destination(mu_pid pid)
 {
     if (!pid.system || !mu__actor_of(pid))
         return MU_EINVAL;
+    if (mu_checkpoint() != MU_OK)
+        return MU_EKILLED; /* one that has been told to exit sends nothing, later neither */
     return mu__usable(pid.system);
 }
 

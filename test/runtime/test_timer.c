@@ -149,6 +149,30 @@ MU_TEST(timer, TIMER_03_a_timer_outlives_the_actor_that_made_it)
     as_actor(body_outlives);
 }
 
+static void set_after_the_kill(void *arg)
+{
+    mu_pid other = *(mu_pid *)arg;
+    mu_reason kill = mu_reason_kill();
+    mu_check_ok(mu_exit_signal(mu_self(), &kill));
+    mu_check_eq(mu_send_after(other, 0, mu_message_string(TICK, "x"), NULL), MU_EKILLED);
+    mu_check_eq(mu_send_at(other, 0, mu_message_string(TICK, "x"), NULL), MU_EKILLED);
+    mu_check_eq(mu_start_timer(other, 0, mu_message_string(TICK, "x"), NULL), MU_EKILLED);
+    mu_check_eq(mu_send_interval(other, 1, TICK, NULL), MU_EKILLED);
+}
+static void body_after_the_kill(mu_system *system)
+{
+    mu_pid me = mu_self();
+    mu_message m;
+    mu_check_ok(mu_spawn(system, NULL, set_after_the_kill, &me, NULL));
+    mu_wait_until(mu_system_actors(system) == 1 && mu_system_abandoned_threads(system) == 0, 5000);
+    mu_check_eq(mu_receive(&m, 10), MU_ETIMEOUT);
+    mu_check_eq(mu_receive(&m, -1), MU_EINVAL);
+}
+MU_TEST(timer, TIMER_03_a_killed_actor_sets_no_timer_for_others)
+{
+    as_actor(body_after_the_kill);
+}
+
 static void body_cancelled_interval(mu_system *system)
 {
     for (int round = 0; round < 100; round++) {
