@@ -15,9 +15,11 @@
 
 #define SMALL_MAP 16
 
-/* A key, by its place in the value; `map` is the place of the first key beside it. */
+/* A key, whatever form its head has; `map` is the place of the first key beside it. */
 typedef struct key {
-    uint32_t map, at, size;
+    uint32_t map, at; /* places in the value; `at` is where text begins */
+    uint32_t kind;    /* its type, or for negative numbers one of their own; never 0 */
+    uint64_t bits;    /* of a number; of text its length */
 } key;
 
 /* An open container. Item number total - left is the one being read. */
@@ -28,7 +30,7 @@ typedef struct level {
     bool map;
 } level;
 
-/* The keys of large maps: open addressing, at most half full; size 0 marks a free cell. */
+/* The keys of large maps: open addressing, at most half full; kind 0 marks a free cell. */
 typedef struct key_set {
     key *cells;
     size_t capacity; /* a power of two, or 0 */
@@ -52,7 +54,7 @@ static mu_err check_item(walk *w);
 static mu_err open_container(walk *w, const mu__head *head, bool is_key);
 static mu_err check_text(walk *w, const mu__head *head);
 static void complete_item(walk *w);
-static mu_err check_key(walk *w, const unsigned char *start);
+static mu_err check_key(walk *w, const unsigned char *start, const mu__head *head);
 static mu_err add_large(walk *w, const key *new, bool *ret_twice);
 static mu_err fault(const walk *w, mu_err code, const char *what);
 
@@ -117,7 +119,7 @@ static mu_err check_item(walk *w)
     if (head.type == MU_TYPE_STR || head.type == MU_TYPE_BIN)
         err = check_text(w, &head);
     if (err == MU_OK && is_key)
-        err = check_key(w, start);
+        err = check_key(w, start, &head);
     if (err == MU_OK)
         complete_item(w);
     return err;
@@ -163,20 +165,37 @@ static void complete_item(walk *w)
 
 /* ---- double keys --------------------------------------------------------------------------- */
 
-static bool same_key(const walk *w, const key *a, const key *b)
+static bool is_text(const key *k)
 {
-    return a->map == b->map && a->size == b->size &&
-           memcmp(w->begin + a->at, w->begin + b->at, a->size) == 0;
+    return k->kind == 1 + MU_TYPE_STR || k->kind == 1 + MU_TYPE_BIN;
 }
 
-static mu_err check_key(walk *w, const unsigned char *start)
+static key key_of(walk *w, const mu__head *head)
+{
+    key new = {top(w)->first, 0, 1 + head->type, head->bits};
+    if (head->negative)
+        new.kind = 1 + MU_TYPE_NONE;
+    if (head->type == MU_TYPE_DOUBLE)
+        memcpy(&new.bits, &head->number, sizeof new.bits);
+    if (is_text(&new))
+        new.at = (uint32_t)((uint64_t)(w->at - w->begin) - head->bits);
+    return new;
+}
+
+static bool same_key(const walk *w, const key *a, const key *b)
+{
+    return a->map == b->map && a->kind == b->kind && a->bits == b->bits &&
+           (!is_text(a) || memcmp(w->begin + a->at, w->begin + b->at, a->bits) == 0);
+}
+
+static mu_err check_key(walk *w, const unsigned char *start, const mu__head *head)
 {
     level *map = top(w);
-    key new = {map->first, (uint32_t)(start - w->begin), (uint32_t)(w->at - start)};
+    key new = key_of(w, head);
     bool twice = false;
     mu_err err = MU_OK;
 
-    map->last_key = new.at;
+    map->last_key = (uint32_t)(start - w->begin);
     if (map->total > 2 * SMALL_MAP) {
         err = add_large(w, &new, &twice);
     } else {
@@ -193,9 +212,11 @@ static mu_err check_key(walk *w, const unsigned char *start)
 
 static key *find_cell(const walk *w, key *cells, size_t capacity, const key *wanted)
 {
-    uint64_t hash = mu__hash_bytes(&w->large.secret, w->begin + wanted->at, wanted->size);
+    uint64_t hash = is_text(wanted)
+                        ? mu__hash_bytes(&w->large.secret, w->begin + wanted->at, wanted->bits)
+                        : mu__hash_bytes(&w->large.secret, &wanted->bits, sizeof wanted->bits);
     size_t i = (size_t)(hash + wanted->map * UINT64_C(0x9e3779b97f4a7c15)) & (capacity - 1);
-    while (cells[i].size != 0 && !same_key(w, &cells[i], wanted))
+    while (cells[i].kind != 0 && !same_key(w, &cells[i], wanted))
         i = (i + 1) & (capacity - 1);
     return &cells[i];
 }
@@ -211,7 +232,7 @@ static mu_err grow_large(walk *w)
     if (set->capacity == 0)
         set->secret = mu__hash_key_make((uintptr_t)w);
     for (size_t i = 0; i < set->capacity; i++)
-        if (set->cells[i].size != 0)
+        if (set->cells[i].kind != 0)
             *find_cell(w, cells, capacity, &set->cells[i]) = set->cells[i];
     free(set->cells);
     set->cells = cells;
@@ -228,7 +249,7 @@ static mu_err add_large(walk *w, const key *new, bool *ret_twice)
             return err;
     }
     key *cell = find_cell(w, set->cells, set->capacity, new);
-    *ret_twice = cell->size != 0;
+    *ret_twice = cell->kind != 0;
     *cell = *new;
     set->count++;
     return MU_OK;

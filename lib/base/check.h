@@ -9,8 +9,9 @@
  *   and containers that announce more items than bytes are left, counted over all open containers.
  *
  * No memory is taken because of an announced number. Maps of up to 16 pairs are searched for double
- * keys in place; larger ones use a table that grows with the keys that have really arrived. The
- * stack used is about 6 KiB whatever the nesting, because the walk is a loop over levels.
+ * keys in place; larger ones use a table that grows with the keys that have really arrived. Keys are
+ * compared by what they are: 1 in one byte and 1 in nine are the same. The
+ * stack used is about 14 KiB whatever the nesting, because the walk is a loop over levels.
  *
  *     const unsigned char *at = data;
  *     err = mu__check(&mu__sys_real, &at, data + size, MU_VALUE_DEPTH_MAX, "$", error);

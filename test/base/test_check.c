@@ -110,6 +110,15 @@ MU_TEST(check, P6_a_key_twice_is_refused)
     REFUSED("\x82\xa1x\x01\xa1x\x02", MU_EDECODE,
             "$: key number 2: a key that the map holds twice");
     REFUSED("\x82\x01\x01\x01\x01", MU_EDECODE, "$: key number 2: a key that the map holds twice");
+    /* whatever form the two have */
+    REFUSED("\x82\x01\x01\xcc\x01\x02", MU_EDECODE,
+            "$: key number 2: a key that the map holds twice");
+    REFUSED("\x82\xff\x01\xd1\xff\xff\x02", MU_EDECODE,
+            "$: key number 2: a key that the map holds twice");
+    REFUSED("\x82\xa1x\x01\xd9\x01x\x02", MU_EDECODE,
+            "$: key number 2: a key that the map holds twice");
+    mu_check_ok(CHECK("\x82\x01\x01\xff\x02"));
+    mu_check_ok(CHECK("\x82\xff\x01\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x02"));
     mu_check_ok(CHECK("\x82\xa1x\x01\xc4\x01x\x02"));
     /* the same key in different maps, inside and beside one another */
     mu_check_ok(CHECK("\x92\x81\xa1x\x01\x81\xa1x\x81\xa1x\x01"));
