@@ -50,6 +50,7 @@ typedef struct mu_pool mu_pool;
     X(MU_WORKER_STARTING, "starting") /* its process is being started, or has not said ready */    \
     X(MU_WORKER_IDLE, "idle")                                                                      \
     X(MU_WORKER_BUSY, "busy")                                                                      \
+    X(MU_WORKER_UNHEALTHY, "unhealthy")   /* has failed a health check, and is being killed */     \
     X(MU_WORKER_DRAINING, "draining")     /* its caller has gone, or it is to leave */             \
     X(MU_WORKER_RESTARTING, "restarting") /* dead; waits for its next generation */                \
     X(MU_WORKER_STOPPED, "stopped")
@@ -140,6 +141,10 @@ typedef struct mu_pool_options {
     size_t max_rss;          /* its process takes more resident memory: bytes */
     int recycle_jitter;      /* percent by which the first two are shortened at random: 10;
                                 -1: none */
+
+    /* idle workers that have answered nothing for so long are asked whether they still do */
+    int64_t health_check_interval_ms; /* 30,000; MU_INFINITY: never */
+    int64_t health_check_timeout_ms;  /* to answer; then the worker is killed and replaced: 5,000 */
 
     /*
      * What to run. Default: the bundled general worker under Python. `script` is a Python file,
@@ -341,17 +346,38 @@ typedef struct mu_pool_stats {
     uint64_t errors; /* all that follow */
     uint64_t worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled, crashed,
         protocol_errors, shut_down, refused;
-    uint64_t retries;      /* further attempts: idempotent, or never read by a worker that died */
-    uint64_t restarts;     /* workers replaced because they died */
-    uint64_t recycled;     /* workers relieved: by limits, or by a rolling restart */
-    uint64_t late_replies; /* dropped: late, unknown or of an earlier request */
-    int max_queued;        /* the most that ever waited */
+    uint64_t retries;  /* further attempts: idempotent, or never read by a worker that died */
+    uint64_t restarts; /* workers replaced because they died */
+    uint64_t recycled; /* workers relieved: by limits, or by a rolling restart */
+    uint64_t health_checks, unhealthy; /* workers asked whether they are well; who was not */
+    uint64_t late_replies;             /* dropped: late, unknown or of an earlier request */
+    int max_queued;                    /* the most that ever waited */
     mu_quantiles queue_time, execution_time;
     double utilisation; /* share of the workers' time spent on requests, 0..1 */
 } mu_pool_stats;
 
 /* All zero in a forked copy of the process. */
 void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats);
+
+typedef enum mu_health { MU_HEALTH_HEALTHY, MU_HEALTH_DEGRADED, MU_HEALTH_UNHEALTHY } mu_health;
+
+typedef struct mu_pool_health {
+    mu_health status;
+    int serving;       /* workers that are ready, idle or busy */
+    int unhealthy;     /* that were found so, and are being replaced */
+    double error_rate; /* of the requests that ended lately, 0..1 */
+    char reasons[256]; /* why it is not healthy; else empty */
+} mu_pool_health;
+
+/*
+ * Asks every idle worker whether it still answers, and tells how the pool is. Degraded: fewer
+ * workers serve than there should be, more than 5 % of the requests failed, or some waited in vain
+ * for a worker. Unhealthy: no worker serves. The rates are of one to two minutes before, or of the
+ * time since the check before if that is longer. MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EKILLED,
+ * MU_EFORKED, MU_ESELF (called from a callback of the pool), MU_EINVAL. Blocks for
+ * twice health_check_timeout_ms at most.
+ */
+mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health);
 
 /* All workers in the order of their ids; one block, the caller's to free(). MU_ENOMEM, MU_EFORKED.
  */

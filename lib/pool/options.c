@@ -153,6 +153,9 @@ static const mu__option table[] = {
     {BYTES(max_rss), RANGE(0, INT64_C(1) << 50)},
     {INT(recycle_jitter), RANGE(1, 100), .word = "none", .word_value = -1, .fallback = 10},
 
+    {MS(health_check_interval_ms), DURATION, OR_INFINITY, .fallback = 30000},
+    {MS(health_check_timeout_ms), DURATION, .fallback = 5000},
+
     {TEXT(python_path), .text = "(MUSTER_PYTHON, VIRTUAL_ENV, PATH, /usr/bin/python3)"},
     {LIST(python_args)},
     {TEXT(script)},

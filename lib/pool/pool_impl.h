@@ -102,6 +102,8 @@ struct mu__slot {
     mu__slot *next_idle, *prev_idle;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */
+    int64_t proven_at;   /* when it was ready or has answered last */
+    bool checking;       /* what runs is a health check */
 
     mu__seat seats[2];
     int seat; /* the serving generation's */
@@ -121,6 +123,12 @@ struct mu__slot {
     bool start_told[2];   /* spawned, settled: the progress callback has been called */
     mu_worker_info first; /* the slot as that start left it: it may be at its next one when told */
 };
+
+/* The counters at some moment, to tell what has happened since. */
+typedef struct mu__health_mark {
+    int64_t at;
+    uint64_t succeeded, errors, queue_timeouts;
+} mu__health_mark;
 
 /* A thread that waits for the pool as a whole; on its owner's stack. */
 typedef struct mu__pool_watcher {
@@ -186,7 +194,11 @@ struct mu_pool {
         bool active;
         mu_err err;
         char reason[256];
-    } rolling;                        /* the rolling restart that is under way */
+    } rolling; /* the rolling restart that is under way */
+    struct {
+        int64_t asked_at;               /* who has not answered since then is to be checked */
+        mu__health_mark window, latest; /* where the error rate is told from; the next such place */
+    } health;
     int64_t capacity_ns, capacity_at; /* the time of all wanted workers, summed up until then */
 
     mu_pool_stats stats; /* the counters; levels are filled in when asked */
@@ -266,6 +278,18 @@ typedef struct mu__after {
         .leaver = MU_PID_NONE                                                                      \
     }
 void mu__after_do(mu_pool *pool, mu__after *after);
+
+/* Sends to an actor of the pool's, also if the caller has been told to exit; without memory for it
+ * the actor is killed. */
+void mu__tell_actor(mu_pid actor, mu_message message);
+
+/*
+ * Takes an idle slot for a check by its actor, which is to be told; the exchange has until the
+ * deadline. mu__slot_checked gives it back, unless it is not sound.
+ */
+void mu__slot_claim_locked(mu_pool *pool, mu__slot *slot, int64_t deadline)
+    MU_REQUIRES(&pool->lock);
+void mu__slot_checked(mu__slot *slot, mu__channel *channel, mu__exchange outcome, bool sound);
 
 /* Moves it by the table of states; an event that cannot happen in its state changes nothing. */
 void mu__slot_move_locked(mu__slot *slot, mu__worker_event event);
@@ -363,6 +387,16 @@ void mu__upkeep(mu_pool *pool);
 /* The rolling restart is over, or this keeps it from going on. */
 void mu__rolling_end_locked(mu_pool *pool, mu_err err, const char *reason) MU_REQUIRES(&pool->lock);
 
+/* ---- health.c: who still answers ----------------------------------------------------------- */
+
+/* When the next check is due. */
+int64_t mu__health_next_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
+/* Has those checked for whom it is time; in the manager. */
+void mu__health_check_all(mu_pool *pool);
+/* The check of a slot that has been claimed for it; in its actor. An error: `why` it is unhealthy.
+ */
+mu_err mu__health_check_run(mu__slot *slot, mu__channel *channel, char *why, size_t size);
+
 /* Refuses everybody who waits. */
 void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase);
 
@@ -412,6 +446,7 @@ enum {
     MU__POOL_STARTUP_OVER,
     MU__POOL_DRAIN,   /* data: uint64_t request id: its caller has gone */
     MU__POOL_CONDEMN, /* data: mu_reason: it is of no more use */
+    MU__POOL_CHECK,   /* its slot has been claimed for a health check */
     MU__POOL_LEAVE,   /* it is not wanted any more, and the exchange is the actor's */
     MU__POOL_UPKEEP,  /* to the manager */
     MU__POOL_GRACE_OVER,

@@ -103,6 +103,7 @@ void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__afte
     bool child = slot->seats[slot->seat].child;
     switch (slot->state) {
     case MU_WORKER_BUSY:
+    case MU_WORKER_UNHEALTHY:
     case MU_WORKER_DRAINING: /* when it is free, or dead */
         dismiss_next_locked(slot, after);
         return;
@@ -146,6 +147,7 @@ static void succeed_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIR
     mu__successor *next = &slot->next;
     slot->seat = 1 - slot->seat;
     slot->channel = next->channel;
+    slot->proven_at = now;
     slot->info.generation = next->generation;
     slot->info.actor = next->actor;
     slot->info.os_pid = next->os_pid;
@@ -185,6 +187,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
     slot->channel = NULL;
     slot->died_at = now;
     slot->deadline = MU_NEVER;
+    slot->checking = false;
     slot->info.os_pid = 0;
     slot->info.error = err;
     size_t length = strnlen(reason, sizeof slot->info.reason - 1);
@@ -312,6 +315,7 @@ static void serve_locked(mu_pool *pool, mu__slot *slot, mu__channel *channel, in
                          mu__after *after) MU_REQUIRES(&pool->lock)
 {
     slot->channel = mu__channel_ref(channel);
+    slot->proven_at = now;
     if (slot->died_at)
         slot->info.last_restart_ns = now - slot->died_at;
     mu__backoff_ready(&slot->backoff, now);

@@ -5,6 +5,7 @@
 #define STA MU_WORKER_STARTING
 #define IDL MU_WORKER_IDLE
 #define BUS MU_WORKER_BUSY
+#define UNH MU_WORKER_UNHEALTHY
 #define DRA MU_WORKER_DRAINING
 #define RES MU_WORKER_RESTARTING
 #define STO MU_WORKER_STOPPED
@@ -15,13 +16,14 @@
  */
 static const signed char next[MU__WORKER_STATE_COUNT][MU__WORKER_EVENT_COUNT] = {
     /* clang-format off */
-    /*                         start ready taken returned forsaken leave died gone */
-    [MU_WORKER_STARTING]   = { STA,  IDL,  X,    X,       X,       DRA,  RES, STO },
-    [MU_WORKER_IDLE]       = { STA,  X,    BUS,  X,       X,       DRA,  RES, STO },
-    [MU_WORKER_BUSY]       = { STA,  X,    X,    IDL,     DRA,     X,    RES, STO },
-    [MU_WORKER_DRAINING]   = { STA,  X,    X,    IDL,     X,       DRA,  RES, STO },
-    [MU_WORKER_RESTARTING] = { STA,  X,    X,    X,       X,       DRA,  RES, STO },
-    [MU_WORKER_STOPPED]    = { STA,  X,    X,    X,       X,       X,    RES, STO },
+    /*                         start ready taken returned forsaken unsound leave died gone */
+    [MU_WORKER_STARTING]   = { STA, IDL, X, X, X, X, DRA, RES, STO },
+    [MU_WORKER_IDLE]       = { STA, X, BUS, X, X, X, DRA, RES, STO },
+    [MU_WORKER_BUSY]       = { STA, X, X, IDL, DRA, UNH, X, RES, STO },
+    [MU_WORKER_UNHEALTHY]  = { STA, X, X, X, X, X, X, RES, STO },
+    [MU_WORKER_DRAINING]   = { STA, X, X, IDL, X, X, DRA, RES, STO },
+    [MU_WORKER_RESTARTING] = { STA, X, X, X, X, X, DRA, RES, STO },
+    [MU_WORKER_STOPPED]    = { STA, X, X, X, X, X, X, RES, STO },
     /* clang-format on */
 };
 

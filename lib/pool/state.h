@@ -21,6 +21,7 @@
     X(MU__WORKER_TAKEN, "taken", "it is given to a request, or to its actor for a check")          \
     X(MU__WORKER_RETURNED, "returned", "it has answered: for its caller, or late")                 \
     X(MU__WORKER_FORSAKEN, "forsaken", "its caller has gone: timeout or cancel")                   \
+    X(MU__WORKER_UNSOUND, "unsound", "a health check has failed")                                  \
     X(MU__WORKER_LEAVE, "leave", "it is asked to leave")                                           \
     X(MU__WORKER_DIED, "died", "its process is gone or given up, and is to be replaced")           \
     X(MU__WORKER_GONE, "gone", "it will not be replaced")

@@ -41,6 +41,7 @@ static void count_levels_locked(mu_pool *pool, mu_pool_stats *stats) MU_REQUIRES
         case MU_WORKER_DRAINING:
             stats->busy++;
             break;
+        case MU_WORKER_UNHEALTHY: /* until it is killed, in a moment */
         case MU_WORKER_RESTARTING:
             stats->restarting++;
             break;

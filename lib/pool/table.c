@@ -24,6 +24,18 @@ static void push_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->l
     pool->idle_head = slot;
 }
 
+/* Where the one unused for longest is. */
+static void append_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
+{
+    slot->next_idle = NULL;
+    slot->prev_idle = pool->idle_tail;
+    if (slot->prev_idle)
+        slot->prev_idle->next_idle = slot;
+    else
+        pool->idle_head = slot;
+    pool->idle_tail = slot;
+}
+
 static void unlink_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 {
     if (slot->prev_idle)
@@ -115,20 +127,30 @@ int64_t mu__ticket_deadline(const mu__ticket *ticket)
     return limit < ticket->total_deadline ? limit : ticket->total_deadline;
 }
 
-static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int64_t now)
-    MU_REQUIRES(&pool->lock)
+static void take_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 {
     mu__slot_move_locked(slot, MU__WORKER_TAKEN);
     slot->request_id = ++pool->next_request;
+}
+
+static void limit_locked(mu_pool *pool, mu__slot *slot, int64_t deadline) MU_REQUIRES(&pool->lock)
+{
+    slot->deadline = deadline;
+    /* Usually later than what is armed already: then it costs nothing. */
+    if (deadline < pool->alarm_at)
+        arm_locked(pool, deadline);
+}
+
+static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int64_t now)
+    MU_REQUIRES(&pool->lock)
+{
+    take_locked(pool, slot);
     ticket->slot = slot;
     ticket->actor = slot->info.actor;
     ticket->channel = mu__channel_ref(slot->channel);
     ticket->request_id = slot->request_id;
     ticket->began = now;
-    slot->deadline = mu__ticket_deadline(ticket);
-    /* Usually later than what is armed already: then it costs nothing. */
-    if (slot->deadline < pool->alarm_at)
-        arm_locked(pool, slot->deadline);
+    limit_locked(pool, slot, mu__ticket_deadline(ticket));
     atomic_store(&ticket->state, MU__TICKET_SERVED);
 }
 
@@ -143,16 +165,21 @@ static void tell(mu__ticket *ticket)
         mu__notify(&ticket->waiter);
 }
 
+void mu__tell_actor(mu_pid actor, mu_message message)
+{
+    /* The caller may be an actor that has been told to exit: this must be told all the same. */
+    if (mu__tell(actor, message) == MU_OK)
+        return;
+    mu_reason kill = mu_reason_kill(); /* no memory to be polite */
+    (void)mu_exit_signal(actor, &kill);
+}
+
 void mu__after_do(mu_pool *pool, mu__after *after)
 {
     (void)pool;
     tell(after->ticket);
-    /* The caller may be an actor that has been told to exit: this must be told all the same. */
-    if (!mu_pid_is_none(after->leaver) &&
-        mu__tell(after->leaver, mu_message_tag(MU__POOL_LEAVE)) != MU_OK) {
-        mu_reason kill = mu_reason_kill(); /* no memory to be polite */
-        (void)mu_exit_signal(after->leaver, &kill);
-    }
+    if (!mu_pid_is_none(after->leaver))
+        mu__tell_actor(after->leaver, mu_message_tag(MU__POOL_LEAVE));
     mu__channel_unref(after->channel);
 }
 
@@ -365,9 +392,55 @@ static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outco
     } else if (outcome == MU__EXCHANGE_DEAD) {
         mu__slot_move_locked(slot, MU__WORKER_DIED);
     } else {
+        slot->proven_at = now;
         mu__slot_move_locked(slot, MU__WORKER_RETURNED);
         mu__slot_offer_locked(pool, slot, now, after);
     }
+}
+
+void mu__slot_claim_locked(mu_pool *pool, mu__slot *slot, int64_t deadline)
+{
+    unlink_idle_locked(pool, slot);
+    take_locked(pool, slot);
+    limit_locked(pool, slot, deadline);
+    slot->checking = true;
+}
+
+/* As idle as it was: a check is no use of a worker. */
+static void offer_again_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
+    MU_REQUIRES(&pool->lock)
+{
+    mu__slot_move_locked(slot, MU__WORKER_RETURNED);
+    mu__slot_offer_locked(pool, slot, now, after);
+    if (slot->state != MU_WORKER_IDLE)
+        return;
+    unlink_idle_locked(pool, slot);
+    append_idle_locked(pool, slot);
+}
+
+void mu__slot_checked(mu__slot *slot, mu__channel *channel, mu__exchange outcome, bool sound)
+{
+    mu_pool *pool = slot->pool;
+    mu__after after = MU__AFTER_INIT;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    if (slot->channel == channel && slot->checking) {
+        slot->checking = false;
+        slot->proven_at = now;
+        slot->deadline = MU_NEVER;
+        pool->stats.health_checks++;
+        if (!sound) {
+            pool->stats.unhealthy++;
+            mu__slot_move_locked(slot, MU__WORKER_UNSOUND);
+        } else if (outcome == MU__EXCHANGE_REPLY || outcome == MU__EXCHANGE_REFUSED) {
+            offer_again_locked(pool, slot, now, &after);
+        } else {
+            mu__slot_move_locked(slot, MU__WORKER_FORSAKEN); /* it ends, or the pool does */
+        }
+        mu__pool_changed_locked(pool);
+    }
+    mu_lock_release(&pool->lock);
+    mu__after_do(pool, &after);
 }
 
 static void send_aftermath(mu_pid actor, aftermath after, uint64_t request_id,
@@ -382,11 +455,7 @@ static void send_aftermath(mu_pid actor, aftermath after, uint64_t request_id,
                             reply->torn ? "a request was left half written" : reply->error.message);
         message = mu_message_copy(MU__POOL_CONDEMN, &reason, sizeof reason);
     }
-    /* The caller may be an actor that has been told to exit: this must be told all the same. */
-    if (mu__tell(actor, message) != MU_OK) {
-        mu_reason kill = mu_reason_kill(); /* no memory to be polite */
-        (void)mu_exit_signal(actor, &kill);
-    }
+    mu__tell_actor(actor, message);
 }
 
 void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *reply)

@@ -41,13 +41,14 @@ void mu__upkeep_by_locked(mu_pool *pool, int64_t when)
 }
 
 /* The next moment at which something is due by itself. */
-static void rest_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+static void rest_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
 {
     for (int i = 0; i < pool->n_slots; i++) {
         mu__slot *slot = pool->slots[i];
         if (slot->wanted && slot->channel && !slot->recycle.why)
             mu__upkeep_by_locked(pool, slot->recycle.expires_at);
     }
+    mu__upkeep_by_locked(pool, mu__health_next_locked(pool, now));
 }
 
 /* ---- weighing ----------------------------------------------------------------------------- */
@@ -194,13 +195,14 @@ void mu__upkeep(mu_pool *pool)
 {
     bool going = true;
     weigh_all(pool);
+    mu__health_check_all(pool);
     while (going) {
         mu__after after = MU__AFTER_INIT;
         int64_t now = mu__now(pool->system);
         mu_lock_acquire(&pool->lock);
         step s = decide_locked(pool, now, &after);
         if (!s.again)
-            rest_locked(pool);
+            rest_locked(pool, now);
         mu_lock_release(&pool->lock);
         mu__after_do(pool, &after);
         going = s.again && take_step(pool, &s);

@@ -451,6 +451,16 @@ static mu_next begin_drain(worker *w, uint64_t request_id)
     return look_at_answers(w);
 }
 
+/* Nobody else has the exchange until the check is over. */
+static mu_next check_health(worker *w)
+{
+    char why[256];
+    if (w->phase != SERVING)
+        return mu_noreply();
+    mu_err err = mu__health_check_run(w->slot, w->channel, why, sizeof why);
+    return err == MU_OK ? mu_noreply() : condemn(w, err, why);
+}
+
 /* A stale clock's message is told by its timer. */
 static mu_next clock_over(worker *w, const mu_timer_notice *notice)
 {
@@ -522,6 +532,8 @@ static mu_next worker_info(void *state, mu_message *message)
         return begin_drain(w, *(const uint64_t *)message->data);
     case MU__POOL_CONDEMN:
         return condemn(w, MU_EPROTOCOL, ((const mu_reason *)message->data)->text);
+    case MU__POOL_CHECK:
+        return check_health(w);
     case MU__POOL_LEAVE:
         return leave(w);
     case MU__POOL_RUN_JOB:
