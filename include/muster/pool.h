@@ -238,6 +238,15 @@ void mu_pool_pause(mu_pool *pool);
 void mu_pool_resume(mu_pool *pool);
 
 /*
+ * From now on new requests hear MU_ESHUTDOWN; those that wait or run are finished. Returns when
+ * none is left; the pool then waits for mu_pool_resume, which opens it again, or for the stop.
+ * MU_ETIMEOUT: some are left, and go on. MU_ECANCELLED: it was resumed meanwhile. MU_ESHUTDOWN,
+ * MU_EUNAVAILABLE, MU_EKILLED, MU_EFORKED, MU_EINVAL, MU_ESELF (called from a callback of the
+ * pool). Blocks.
+ */
+mu_err mu_pool_drain(mu_pool *pool, int64_t timeout_ms);
+
+/*
  * Stops the pool if it runs and frees it when the last call inside it has returned. The pointer is
  * NULL afterwards and must not be used by anybody. NULL is allowed. Not from a callback.
  */

@@ -66,7 +66,7 @@ mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket)
 {
     mu__ticket *ticket = NULL;
     mu_lock_acquire(&pool->lock);
-    mu_err err = mu__phase_error(pool->phase);
+    mu_err err = pool->drained ? MU_ESHUTDOWN : mu__phase_error(pool->phase);
     pool->stats.requests++;
     if (err == MU_OK) {
         pool->running++;
@@ -110,7 +110,7 @@ void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result)
         mu__histogram_record(&pool->queue_time, result->queued_ns);
         mu__histogram_record(&pool->execution_time, result->executed_ns);
     }
-    if (pool->phase != MU__POOL_RUNNING)
+    if (pool->phase != MU__POOL_RUNNING || pool->drained)
         mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
 }
@@ -136,6 +136,38 @@ void mu__pool_stopped(mu_pool *pool)
     pool->stop_done = true;
     mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
+}
+
+/* ---- draining ------------------------------------------------------------------------------ */
+
+static bool has_drained(mu_pool *pool)
+{
+    return pool->running == 0 || !pool->drained || pool->phase != MU__POOL_RUNNING;
+}
+
+mu_err mu_pool_drain(mu_pool *pool, int64_t timeout_ms)
+{
+    if (!pool)
+        return MU_EINVAL;
+    mu_err err = mu__usable(pool->system);
+    if (err == MU_OK && mu__pool_from_inside(pool))
+        err = MU_ESELF; /* it would wait for the request whose callback this is */
+    if (err != MU_OK)
+        return err;
+    mu_lock_acquire(&pool->lock);
+    err = mu__phase_error(pool->phase);
+    if (err == MU_OK)
+        pool->drained = true;
+    pool->inside++;
+    mu_lock_release(&pool->lock);
+    if (err == MU_OK)
+        err = mu__pool_await(pool, has_drained, mu_deadline(mu__now(pool->system), timeout_ms));
+    mu_lock_acquire(&pool->lock);
+    if (err == MU_OK && pool->running > 0) /* it was resumed, or stopped, before that */
+        err = pool->drained ? mu__phase_error(pool->phase) : MU_ECANCELLED;
+    mu_lock_release(&pool->lock);
+    mu__pool_let_go(pool);
+    return err;
 }
 
 /* ---- waiting for the pool as a whole ------------------------------------------------------ */

@@ -174,6 +174,7 @@ struct mu_pool {
     int n_slots;
     int size, wanted; /* what is aimed at; how many slots are wanted */
     bool paused;      /* nobody is given a worker */
+    bool drained;     /* nothing new is accepted until it is resumed */
     mu__slot *idle_head, *idle_tail;
     mu__queue queue;
     mu__ticket *free_tickets;

@@ -304,7 +304,8 @@ void mu_pool_resume(mu_pool *pool)
     if (!pool || mu__usable(pool->system) == MU_EFORKED)
         return;
     mu_lock_acquire(&pool->lock);
-    pool->paused = false;
+    pool->paused = pool->drained = false;
+    mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
     while (match(pool))
         ;

@@ -384,6 +384,35 @@ static void *ask_main(void *arg)
     return NULL;
 }
 
+MU_TEST(upkeep, a_drained_pool_finishes_what_it_has_and_takes_nothing_new_until_it_is_resumed)
+{
+    enum { JOBS = 4 };
+    pool_rig rig;
+    rig_start(&rig, 1);
+    mu_future *futures[JOBS];
+    mu_value args = MU_VALUE_INIT;
+    mu_check_ok(mu_value_pack(&args, NULL, "{s:f}", "seconds", 0.2));
+    for (int i = 0; i < JOBS; i++)
+        mu_check_ok(mu_pool_submit_future(rig.pool, "sleep", &args, NULL, &futures[i]));
+    mu_value_clear(&args);
+    mu_check_err(mu_pool_drain(rig.pool, 1), MU_ETIMEOUT);
+    mu_check_err(rig_run(&rig, "ping"), MU_ESHUTDOWN);
+    mu_check_ok(mu_pool_drain(rig.pool, MU_INFINITY));
+    for (int i = 0; i < JOBS; i++) {
+        mu_check_ok(mu_future_wait(futures[i], 0, NULL, NULL));
+        mu_future_free(&futures[i]);
+    }
+    mu_check_eq(stats_of(&rig).queued + stats_of(&rig).in_flight, 0);
+    mu_check_err(rig_run(&rig, "ping"), MU_ESHUTDOWN);
+    mu_pool_resume(rig.pool);
+    mu_check_ok(rig_run(&rig, "ping"));
+    rig_check_books(&rig);
+    mu_pool_stop(rig.pool);
+    mu_check_err(mu_pool_drain(rig.pool, 1), MU_ESHUTDOWN);
+    mu_check_err(mu_pool_drain(NULL, 1), MU_EINVAL);
+    rig_stop(&rig);
+}
+
 MU_TEST(upkeep, a_paused_pool_gives_out_no_worker_until_it_is_resumed)
 {
     pool_rig rig;
