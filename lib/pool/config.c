@@ -50,16 +50,19 @@ static mu_err tell(mu__complaints *complaints, const char *file, mu_error *error
                             mu_strerror(complaints->fatal));
     if (complaints->count == 0)
         return MU_OK;
+    size_t size =
+        mu__buffer_size(text); /* each line ends with a line feed, the text with nothing */
+    mu_err err = mu__buffer_append(text, "", 1);
+    if (err != MU_OK)
+        return mu_error_set(error, err, "%s: %s", file, mu_strerror(err));
     const char *lines = (const char *)mu__buffer_data(text);
-    /* Each ends with a line feed, and there is no zero behind the last. */
-    const char *end = memchr(lines, '\n', mu__buffer_size(text));
-    int first = (int)(end - lines);
+    int first = (int)strcspn(lines, "\n");
     if (complaints->count == 1)
         return mu_error_set(error, MU_EINVAL, "%.*s", first, lines);
     (void)mu_error_set(error, MU_EINVAL, "%.*s (and %zu more)", first, lines,
                        complaints->count - 1);
     if (error)
-        error->detail = strndup(lines, mu__buffer_size(text) - 1);
+        error->detail = strndup(lines, size - 1);
     return MU_EINVAL;
 }
 
