@@ -1,6 +1,8 @@
 /* How long a slot waits before its next generation (backoff.h). Called by worker.c. */
 #include "pool/backoff.h"
 
+#include <stdbool.h>
+
 static int64_t doubled(unsigned times)
 {
     int64_t wait = MU__BACKOFF_FIRST_NS;
@@ -32,4 +34,21 @@ unsigned mu__backoff_most(void)
     for (int64_t sum = 0; sum < MU__BACKOFF_WINDOW_NS; n++)
         sum += doubled(n - MU__BACKOFF_FREE) * 3 / 4;
     return n + 1;
+}
+
+int64_t mu__emergency_wait(mu__emergency *emergency, int64_t now, int64_t wait)
+{
+    bool soon = now - emergency->ready_at < MU__BACKOFF_WINDOW_NS;
+    int64_t at = emergency->at + (soon ? MU__EMERGENCY_SOON_NS : MU__EMERGENCY_SELDOM_NS);
+    if (!emergency->at || at < now)
+        at = now;
+    if (at - now >= wait)
+        return wait;
+    emergency->at = at;
+    return at - now;
+}
+
+unsigned mu__emergency_most(void)
+{
+    return MU__BACKOFF_WINDOW_NS / MU__EMERGENCY_SOON_NS + 1;
 }

@@ -36,4 +36,23 @@ void mu__backoff_ready(mu__backoff *backoff, int64_t now);
 /* The most restarts one slot can have within a window: what a supervisor must allow per worker. */
 unsigned mu__backoff_most(void);
 
+/*
+ * When no slot of a pool serves or starts, and back-off holds all of them, one is started early: an
+ * emergency worker. There is one soon if workers do become ready and something kills them, and one
+ * now and then if none has become ready for a whole window.
+ */
+#define MU__EMERGENCY_SOON_NS   INT64_C(250000000)
+#define MU__EMERGENCY_SELDOM_NS MU__BACKOFF_WINDOW_NS
+
+typedef struct mu__emergency {
+    int64_t at;       /* when the last one was to start; 0: there was none */
+    int64_t ready_at; /* when any worker of the pool last became ready */
+} mu__emergency;
+
+/* How long the slot really waits that is the last to fall, and would have to wait for `wait`. */
+int64_t mu__emergency_wait(mu__emergency *emergency, int64_t now, int64_t wait);
+
+/* The most of them within a window: what a supervisor must allow beside the above. */
+unsigned mu__emergency_most(void);
+
 #endif

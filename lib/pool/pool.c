@@ -34,7 +34,7 @@ static mu_err start_worker_supervisor(void *extra, void *arg, mu_pid *ret_pid,
      * The slots' back-off limits restarts, of each worker by itself; the supervisor's limit is only
      * there if that fails, and holds for as many workers as a resize may bring.
      */
-    options.intensity = (int)mu__backoff_most() * MU__WORKERS_MOST;
+    options.intensity = (int)(mu__backoff_most() * MU__WORKERS_MOST + mu__emergency_most());
     options.period_ms = MU__BACKOFF_WINDOW_NS / MU_MS;
     mu_pid pid;
     mu_err err = mu_dynamic_supervisor_start_link(pool->system, &options, &pid, ret_reason);

@@ -161,6 +161,7 @@ struct mu_pool {
     char name[MU_NAME_MAX + 1];
     char full_name[MU_NAME_MAX + 8]; /* with MU__MANAGER_PREFIX: the manager's, and the tree's id */
     uint32_t random;                 /* state of the jitter */
+    mu__emergency emergency;
 
     mu_pid supervisor, worker_supervisor, manager;
     mu__death_hook on_supervisor_death;

@@ -222,6 +222,16 @@ static void fail_next_locked(mu_pool *pool, mu__slot *slot, const char *reason, 
     mu__rolling_end_locked(pool, MU_ESTART, reason);
 }
 
+/* No worker serves or is on its way: back-off holds all of them. */
+static bool is_deserted(const mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_slots; i++)
+        if (pool->slots[i]->state != MU_WORKER_RESTARTING &&
+            pool->slots[i]->state != MU_WORKER_STOPPED)
+            return false;
+    return true;
+}
+
 /* The next generation of a slot whose last one is over. Returns how long it has to wait. */
 static int64_t begin_serving_locked(mu_pool *pool, mu__slot *slot, mu_pid actor, int64_t now)
     MU_REQUIRES(&pool->lock)
@@ -229,6 +239,8 @@ static int64_t begin_serving_locked(mu_pool *pool, mu__slot *slot, mu_pid actor,
     int64_t wait = 0;
     if (slot->begun) {
         wait = mu__backoff_next(&slot->backoff, now, mu__pool_random_locked(pool));
+        if (wait > 0 && is_deserted(pool))
+            wait = mu__emergency_wait(&pool->emergency, now, wait);
         slot->info.restarts++;
         pool->stats.restarts++;
     }
@@ -319,6 +331,7 @@ static void serve_locked(mu_pool *pool, mu__slot *slot, mu__channel *channel, in
     if (slot->died_at)
         slot->info.last_restart_ns = now - slot->died_at;
     mu__backoff_ready(&slot->backoff, now);
+    pool->emergency.ready_at = now;
     mu__recycle_begin(&slot->recycle, &pool->limits, now, mu__pool_random_locked(pool));
     /* A rolling restart that began before it was ready can relieve it only from now on. */
     bool rolls = slot->info.generation < slot->replace_below;
@@ -339,6 +352,7 @@ static void take_successor_locked(mu_pool *pool, mu__slot *slot, mu__channel *ch
 {
     slot->next.channel = mu__channel_ref(channel);
     mu__backoff_ready(&slot->backoff, now);
+    pool->emergency.ready_at = now;
     if (slot->state != MU_WORKER_IDLE)
         return;
     mu__slot_hide_locked(pool, slot);

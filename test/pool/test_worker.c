@@ -33,6 +33,20 @@ MU_TEST(worker, one_whose_actor_is_killed_again_and_again_stays_one_worker)
     rig_stop(&rig);
 }
 
+/* By back-off alone the last of these would be held for more than twenty seconds. */
+MU_TEST(worker, the_only_one_comes_back_soon_however_often_it_is_killed, .timeout = 120)
+{
+    enum { KILLS = 14 };
+    pool_rig rig;
+    rig_start(&rig, 1);
+    for (uint32_t i = 0; i < KILLS; i++) {
+        mu_check_eq(kill(rig_worker(&rig, 0).os_pid, SIGKILL), 0);
+        mu_wait_until(rig_worker(&rig, 0).generation == i + 2 && rig_available(&rig) == 1, 20000);
+    }
+    mu_check_ok(rig_run(&rig, "ping"));
+    rig_stop(&rig);
+}
+
 typedef struct request {
     pthread_t thread;
     mu_pool *pool;
