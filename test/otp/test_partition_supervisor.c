@@ -136,6 +136,9 @@ MU_TEST(partition_supervisor, PART_03_grows_over_what_a_group_restart_brought_ba
     mu_pid pid;
     mu_check_ok(mu_partitions_new(system, &options, &p));
     mu_check_ok(mu_partitions_start(p, &pid, NULL));
+    mu_pid again;
+    mu_check_eq(mu_partitions_start(p, &again, NULL), MU_EALREADY_STARTED);
+    mu_check(mu_pid_equal(again, pid));
     mu_check_ok(mu_partitions_resize(p, 1, NULL));
     mu_pid before = mu_partition_of(p, mu_key_integer(0));
     mu_check_eq(mu_call(before, mu_message_tag(99), MU_CALL_TIMEOUT, NULL, NULL), MU_EDOWN);

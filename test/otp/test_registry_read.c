@@ -235,10 +235,24 @@ static bool unregister_in_match(void *ctx, mu_key key, mu_pid pid, void *value)
     return true;
 }
 
+static bool register_in_match(void *ctx, mu_key key, mu_pid pid, void *value)
+{
+    (void)pid;
+    mu_check_ok(mu_registry_register(ctx, key, WORD("later"), NULL));
+    return strcmp(value, "out") == 0;
+}
+
 static void *unregister_in_update(void *ctx, void *value)
 {
     mu_check_ok(mu_registry_unregister(ctx, KEY("k")));
     return value;
+}
+
+/* The other's entries have no value. */
+static bool is_mine(void *ctx, mu_key key, mu_pid pid, void *value)
+{
+    (void)key;
+    return mu_pid_equal(pid, mu_self()) && strcmp(ctx, value) == 0;
 }
 
 static void functions_that_change(mu_system *system)
@@ -249,6 +263,18 @@ static void functions_that_change(mu_system *system)
     for (int i = 0; i < 3; i++)
         mu_check_ok(mu_registry_register(r, KEY("k"), NULL, NULL));
     mu_check_ok(mu_registry_unregister_match(r, KEY("k"), unregister_in_match, r));
+    mu_check_ok(mu_registry_unregister(r, KEY("k")));
+    for (int i = 0; i < 4; i++)
+        mu_check_ok(mu_registry_register(r, KEY("k"), WORD(i % 2 ? "in" : "out"), NULL));
+    mu_check_ok(mu_registry_unregister_match(r, KEY("k"), register_in_match, r));
+    mu_key k = KEY("k");
+    size_t n;
+    mu_check_ok(mu_registry_count_match(r, &k, is_mine, WORD("out"), &n));
+    mu_check_eq(n, 0u);
+    mu_check_ok(mu_registry_count_match(r, &k, is_mine, WORD("in"), &n));
+    mu_check_eq(n, 2u);
+    mu_check_ok(mu_registry_count_match(r, &k, is_mine, WORD("later"), &n));
+    mu_check_eq(n, 4u);
     mu_check_ok(mu_registry_unregister(r, KEY("k")));
     mu_check_eq(mu_registry_count(r), 3u); /* the other's */
     end_holder(&o);
