@@ -19,21 +19,39 @@ static void fill_items(void)
     }
 }
 
-static mu_message work(void *item)
+static void count_in(void)
 {
     int now = atomic_fetch_add(&running, 1) + 1;
     int before = atomic_load(&peak);
     while (now > before && !atomic_compare_exchange_weak(&peak, &before, now))
         ;
+}
+
+static mu_message work(void *item)
+{
+    count_in();
     (void)mu_sleep(1);
     atomic_fetch_sub(&running, 1);
     return mu_message_copy(1, item, sizeof(int));
 }
 
-/* Odd items are slow, so that results come in another order than the items. */
-static mu_message odd_is_slow(void *item)
+/* Nobody leaves before three have been there at once. */
+static mu_message work_in_threes(void *item)
 {
-    (void)mu_sleep(*(int *)item % 2 ? 20 : 0);
+    count_in();
+    do
+        (void)mu_sleep(1);
+    while (atomic_load(&peak) < 3 && mu_checkpoint() == MU_OK);
+    atomic_fetch_sub(&running, 1);
+    return mu_message_copy(1, item, sizeof(int));
+}
+
+/* Odd items wait, so that results come in another order than the items. */
+static _Atomic bool odd_may_end;
+static mu_message odd_waits(void *item)
+{
+    while (*(int *)item % 2 && !atomic_load(&odd_may_end) && mu_sleep(1) == MU_OK)
+        ;
     return mu_message_copy(1, item, sizeof(int));
 }
 
@@ -96,7 +114,7 @@ static bool pull(void *ctx, void **ret_item)
 MU_TEST(stream, TASK_09_at_most_so_many_at_a_time_and_in_order)
 {
     mu_system *system = start_system();
-    mu_stream_options options = options_for(work, MANY, 3);
+    mu_stream_options options = options_for(work_in_threes, MANY, 3);
     mu_stream *stream = start(system, &options);
     for (int i = 0; i < MANY; i++)
         mu_check_eq(take(stream), i);
@@ -129,12 +147,14 @@ MU_TEST(stream, TASK_09_items_are_pulled_when_there_is_room_and_nothing_runs_bef
 MU_TEST(stream, unordered_results_come_as_they_are_done)
 {
     mu_system *system = start_system();
-    mu_stream_options options = options_for(odd_is_slow, 4, 4);
+    mu_stream_options options = options_for(odd_waits, 4, 4);
     options.unordered = true;
     mu_stream *stream = start(system, &options);
     int order[4];
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
+        atomic_store(&odd_may_end, i >= 2);
         order[i] = take(stream);
+    }
     mu_check_eq(order[0] % 2 + order[1] % 2, 0);
     mu_check_eq(order[2] % 2 + order[3] % 2, 2);
     mu_stream_stop(&stream);
@@ -166,7 +186,7 @@ MU_TEST(stream, TASK_11_the_limit_is_per_task_from_its_own_start)
 {
     mu_system *system = start_system();
     mu_stream_options options = options_for(forty_ms, 3, 1);
-    options.timeout_ms = 1000; /* all three together may take longer than one */
+    options.timeout_ms = 3000; /* all three together may take longer than one */
     mu_stream *stream = start(system, &options);
     for (int i = 0; i < 3; i++)
         (void)take(stream);
@@ -184,7 +204,7 @@ MU_TEST(stream, TASK_11_on_timeout_kill_ends_that_task_alone)
 {
     mu_system *system = start_system();
     mu_stream_options options = options_for(hang_at_two, 5, 2);
-    options.timeout_ms = 300;
+    options.timeout_ms = 2000; /* plenty for those that do not hang */
     options.on_timeout = MU_ON_TIMEOUT_KILL;
     mu_stream *stream = start(system, &options);
     for (int i = 0; i < 5; i++) {
