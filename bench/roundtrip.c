@@ -10,9 +10,8 @@
  * bench/README.md says how to read the rows. The floor is in support/exchange.c.
  */
 #include <stdio.h>
-#include <muster/value.h>
 
-#include "support/exchange.h"
+#include "support/bare.h"
 #include "support/load.h"
 #include "support/options.h"
 #include "support/pool.h"
@@ -29,13 +28,6 @@ static const char about[] =
     "Round trips: mu_pool_execute beside a bare write/read loop with the same worker, and the\n"
     "Python SDK's loop beside a minimal one; on one processor, and unpinned.\n";
 
-/* Workers started without libmuster, and the request that they are sent. */
-typedef struct bare_workers {
-    bench_child children[WORKERS];
-    int count;
-    bench_frame frame;
-} bare_workers;
-
 typedef struct kind {
     const char *name;
     const char *executable; /* NULL: the bundled general worker under Python */
@@ -45,47 +37,6 @@ static const kind kinds[] = {
     {"Python worker", NULL},
     {"C worker", BENCH_ECHO_WORKER},
 };
-
-/* ---- the two sides ----------------------------------------------------------------------------
- */
-
-static void bare_start(bare_workers *bare, const bench_command *command, int count)
-{
-    bare->count = count;
-    bare->frame = bench_echo_frame();
-    for (int i = 0; i < count; i++)
-        bench_child_start(&bare->children[i], command);
-    for (int i = 0; i < count; i++)
-        bench_handshake(&bare->children[i]);
-}
-
-static void bare_stop(bare_workers *bare)
-{
-    for (int i = 0; i < bare->count; i++)
-        bench_child_stop(&bare->children[i]);
-}
-
-static void bare_step(void *ctx, int caller)
-{
-    bare_workers *bare = ctx;
-    bench_exchange(&bare->children[caller], &bare->frame);
-}
-
-static void execute_step(void *ctx, int caller)
-{
-    mu_value args = MU_VALUE_INIT, result = MU_VALUE_INIT;
-    mu_error error = MU_ERROR_INIT;
-    (void)caller;
-    mu_err err = mu_value_pack(&args, NULL, "{s:i}", "x", BENCH_ECHO_NUMBER);
-    if (err == MU_OK)
-        err = mu_pool_execute(ctx, "echo", &args, NULL, &result, &error);
-    if (err != MU_OK)
-        bench_die("a request failed: %s: %s", mu_strerror(err), error.message);
-    if (mu_value_int(&result, "x", 0) != BENCH_ECHO_NUMBER)
-        bench_die("a worker answered something else than it was asked");
-    mu_value_clear(&args);
-    mu_value_clear(&result);
-}
 
 /* ---- comparing --------------------------------------------------------------------------------
  */
@@ -115,7 +66,7 @@ static void row(bench_report *report, const char *what, const char *figure, cons
 static void measure_execute(bench_report *report, const bench_options *options, mu_system *system,
                             const kind *worker, int callers)
 {
-    static bare_workers bare;
+    static bench_bare bare;
     bench_comparison found;
     char what[64];
     mu_pool_options pool_options = MU_POOL_OPTIONS_INIT;
@@ -123,17 +74,17 @@ static void measure_execute(bench_report *report, const bench_options *options, 
     pool_options.executable = worker->executable;
     mu_pool *pool = bench_pool_start(system, &pool_options);
     bench_command *command = bench_pool_command(pool);
-    bare_start(&bare, command, callers);
+    bench_bare_start(&bare, command, callers);
 
-    bench_load floor = {.callers = callers, .step = bare_step, .ctx = &bare};
-    bench_load value = {.callers = callers, .step = execute_step, .ctx = pool};
+    bench_load floor = {.callers = callers, .step = bench_bare_step, .ctx = &bare};
+    bench_load value = {.callers = callers, .step = bench_pool_step, .ctx = pool};
     compare(options, &floor, &value, &found);
     snprintf(what, sizeof what, "execute, %d caller%s", callers, callers == 1 ? "" : "s");
     row(report, what, "p50", "us", found.p50, callers == 1 ? EXECUTE_P50 : 0, 0);
     row(report, what, "p99", "us", found.p99, 0, 0);
     row(report, what, "rate", "1/s", found.rate, 0, callers == 1 ? 0 : EIGHT_RATE);
 
-    bare_stop(&bare);
+    bench_bare_stop(&bare);
     bench_command_free(command);
     mu_pool_free(&pool);
 }
@@ -141,7 +92,7 @@ static void measure_execute(bench_report *report, const bench_options *options, 
 /* The SDK's loop beside the minimal one, both driven by the bare loop. */
 static void measure_sdk(bench_report *report, const bench_options *options, mu_system *system)
 {
-    static bare_workers sdk, minimal;
+    static bench_bare sdk, minimal;
     bench_comparison found;
     mu_pool_options pool_options = MU_POOL_OPTIONS_INIT;
     pool_options.size = 1;
@@ -150,18 +101,18 @@ static void measure_sdk(bench_report *report, const bench_options *options, mu_s
     const char *const loop[] = {bench_python(), BENCH_WORKERS "/minimal_loop.py", NULL};
     bench_command *minimal_command = bench_command_like(sdk_command, loop);
     mu_pool_free(&pool);
-    bare_start(&sdk, sdk_command, 1);
-    bare_start(&minimal, minimal_command, 1);
+    bench_bare_start(&sdk, sdk_command, 1);
+    bench_bare_start(&minimal, minimal_command, 1);
 
-    bench_load floor = {.callers = 1, .step = bare_step, .ctx = &minimal};
-    bench_load value = {.callers = 1, .step = bare_step, .ctx = &sdk};
+    bench_load floor = {.callers = 1, .step = bench_bare_step, .ctx = &minimal};
+    bench_load value = {.callers = 1, .step = bench_bare_step, .ctx = &sdk};
     compare(options, &floor, &value, &found);
     row(report, "SDK loop, bare caller", "p50", "us", found.p50, SDK_LOOP, 0);
     row(report, "SDK loop, bare caller", "p99", "us", found.p99, 0, 0);
     row(report, "SDK loop, bare caller", "rate", "1/s", found.rate, 0, 0);
 
-    bare_stop(&sdk);
-    bare_stop(&minimal);
+    bench_bare_stop(&sdk);
+    bench_bare_stop(&minimal);
     bench_command_free(sdk_command);
     bench_command_free(minimal_command);
 }

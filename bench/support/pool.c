@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <muster/value.h>
+
+#include "support/exchange.h"
 
 mu_system *bench_system_start(void)
 {
@@ -78,4 +81,20 @@ bench_command *bench_pool_command(mu_pool *pool)
     if (bench_pool_pids(pool, &pid, 1) == 0 || pid == 0)
         bench_die("the pool has no worker");
     return bench_command_of(pid);
+}
+
+void bench_pool_step(void *pool, int caller)
+{
+    mu_value args = MU_VALUE_INIT, result = MU_VALUE_INIT;
+    mu_error error = MU_ERROR_INIT;
+    (void)caller;
+    mu_err err = mu_value_pack(&args, NULL, "{s:i}", "x", BENCH_ECHO_NUMBER);
+    if (err == MU_OK)
+        err = mu_pool_execute(pool, "echo", &args, NULL, &result, &error);
+    if (err != MU_OK)
+        bench_die("a request failed: %s: %s", mu_strerror(err), error.message);
+    if (mu_value_int(&result, "x", 0) != BENCH_ECHO_NUMBER)
+        bench_die("a worker answered something else than it was asked");
+    mu_value_clear(&args);
+    mu_value_clear(&result);
 }

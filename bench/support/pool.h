@@ -48,4 +48,10 @@ size_t bench_pool_pids(mu_pool *pool, pid_t *pids, size_t room);
 /* What the pool's first worker was started with, for the floor to start the same. */
 bench_command *bench_pool_command(mu_pool *pool);
 
+/*
+ * One request of the pool `pool`, as any program makes it: a map of one number, made and encoded,
+ * echoed by the worker, decoded and read. For bench_load.
+ */
+void bench_pool_step(void *pool, int caller);
+
 #endif

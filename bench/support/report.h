@@ -29,7 +29,7 @@ typedef struct bench_report bench_report;
 /* Zero-initialise; at most one of at_most and at_least is set. */
 typedef struct bench_row {
     const char *name; /* within its section */
-    const char *unit; /* "us", "ms", "1/s" */
+    const char *unit; /* "us", "ms", "1/s", "%" */
     double value;
     double floor;    /* 0: nothing to compare with on this machine; then there is no ratio */
     double at_most;  /* budget of value / floor where less is better; 0: none */

@@ -41,7 +41,7 @@ class Benchmark:
 
     def check_row(self, row):
         self.assertEqual(KEYS, list(row))
-        self.assertIn(row["unit"], ("us", "ms", "1/s", "KiB"))
+        self.assertIn(row["unit"], ("us", "ms", "1/s", "KiB", "%"))
         self.assertIsInstance(row["ok"], bool)
         if row["floor"] is None:
             self.assertTrue(any(peer in row["name"] for peer in self.peers), "no floor")
@@ -51,7 +51,7 @@ class Benchmark:
         self.assertAlmostEqual(row["value"] / row["floor"], row["ratio"], delta=row["ratio"] * 1e-3)
         if row["budget"] is None:
             self.assertTrue(row["ok"])
-        elif row["unit"] == "1/s":
+        elif row["unit"] in ("1/s", "%"):
             self.assertEqual(row["ratio"] >= row["budget"], row["ok"])
         else:
             self.assertEqual(row["ratio"] <= row["budget"], row["ok"])
@@ -82,6 +82,13 @@ class Startup(Benchmark, unittest.TestCase):
 class Roundtrip(Benchmark, unittest.TestCase):
     name = "roundtrip"
     rows = ("one CPU, Python worker: execute, 1 caller: p50", "unpinned, C worker: execute, 8 callers: rate", "SDK loop")
+
+
+class Load(Benchmark, unittest.TestCase):
+    name = "load"
+    rows = ("one CPU, callers on 8 workers: 1 caller: p50", "unpinned, callers on 8 workers: 100 callers: rate",
+            "1,000 requests by 100 callers", "queues: a request with 1000 waiting", "beside ProcessPoolExecutor",
+            "beside multiprocessing.Pool", "replacement's ready: slowest", "requests answered, of 100")
 
 
 class Actors(Benchmark, unittest.TestCase):
