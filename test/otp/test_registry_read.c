@@ -37,6 +37,7 @@ static void updating(mu_system *system)
     mu_check_eq(mu_registry_update_value(many, KEY("k"), append, WORD("x"), NULL, NULL),
                 MU_ENOTSUP);
     mu_check_eq(updates, 1);
+    end_holder(&o);
     mu_registry_stop(&many);
     mu_registry_stop(&r);
 }
