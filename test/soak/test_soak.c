@@ -1,0 +1,257 @@
+/*
+ * R7: a pool under load and random faults for a while: ten seconds on each push, an hour with
+ * --full.
+ *
+ * Callers in threads of their own and submitters ask for all kinds of things: most are answered,
+ * some are late, cancelled, or end their worker. Beside them workers are killed and stopped from
+ * outside. Afterwards every request has had one outcome, of a kind that it may have, and fds,
+ * threads, processes and memory are what they were when the pool was young.
+ *
+ * Everything is chosen by a seed, printed by what fails; MUSTER_TEST_SEED=N chooses the same again,
+ * as far as threads and processes let it.
+ */
+#include <dirent.h>
+#include <stdlib.h>
+
+#include "faults/fault_rig.h"
+
+enum { WORKERS = 4, CALLERS = 4, OUTSTANDING = 8, FAULT_EVERY_MS = 400 };
+
+typedef struct soak {
+    fault_rig rig;
+    uint64_t seed;
+    int64_t end_ms;
+    _Atomic uint64_t asked, told, outstanding, kills;
+} soak;
+
+typedef struct dice {
+    uint64_t state;
+} dice;
+
+/* xorshift64*, S. Vigna 2016. */
+static unsigned roll(dice *d, unsigned sides)
+{
+    d->state ^= d->state >> 12;
+    d->state ^= d->state << 25;
+    d->state ^= d->state >> 27;
+    return (unsigned)((d->state * UINT64_C(2685821657736338717)) >> 33) % sides;
+}
+
+/* No two threads have the same. */
+static dice dice_of(const soak *s, unsigned thread)
+{
+    return (dice){(s->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) + thread * 7919 + 1};
+}
+
+/* ---- what is asked for ---- */
+
+/* Its arguments; what it may end with beside what may happen to any request. */
+static mu_err choose(dice *d, mu_value *args, const char **ret_command)
+{
+    static const char *const ways[] = {"exit", "abort", "kill"};
+    unsigned face = roll(d, 1000); /* few deaths: a worker that dies too often has to wait */
+    if (face < 600) {
+        *ret_command = "echo";
+        return mu_value_pack(args, NULL, "{s:i, s:s}", "n", (int)face, "text", "what comes back");
+    }
+    if (face < 900) {
+        *ret_command = "late"; /* 0 to 30 ms, and the timeout is 20 */
+        return mu_value_pack(args, NULL, "{s:f, s:i}", "seconds", roll(d, 30) / 1000.0, "token", 1);
+    }
+    if (face < 940) {
+        *ret_command = "no_such_command";
+        return mu_value_pack(args, NULL, "{}");
+    }
+    if (face < 980) {
+        *ret_command = "babble";
+        return mu_value_pack(args, NULL, "{s:s, s:s}", "how", "write", "text", "to the log");
+    }
+    if (face < 999) {
+        *ret_command = "flood";
+        return mu_value_pack(args, NULL, "{s:i}", "megabytes", 1);
+    }
+    *ret_command = "die";
+    return mu_value_pack(args, NULL, "{s:s, s:i}", "how", ways[roll(d, 3)], "code", SIGSEGV);
+}
+
+static void check_outcome(const soak *s, const char *command, mu_err err)
+{
+    bool may = err == MU_OK || err == MU_EWORKER || err == MU_ECRASHED || err == MU_EEXEC_TIMEOUT ||
+               err == MU_ECANCELLED || err == MU_EQUEUE_TIMEOUT || err == MU_EQUEUE_FULL;
+    mu_check_msg(may, "MUSTER_TEST_SEED=%llu: %s: %s", (unsigned long long)s->seed, command,
+                 mu_err_name(err));
+}
+
+static mu_execute_options options_of(dice *d)
+{
+    mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
+    options.execution_timeout_ms = roll(d, 4) ? 5000 : 20;
+    options.idempotent = roll(d, 2);
+    options.priority = (int)roll(d, 200) - 100;
+    return options;
+}
+
+typedef struct caller {
+    pthread_t thread;
+    soak *soak;
+    unsigned number;
+} caller;
+
+static void *call(void *arg)
+{
+    const caller *c = arg;
+    soak *s = c->soak;
+    dice d = dice_of(s, c->number);
+    while (mu_test_now_ms() < s->end_ms) {
+        mu_value args = MU_VALUE_INIT, result = MU_VALUE_INIT;
+        const char *command;
+        mu_check_ok(choose(&d, &args, &command));
+        mu_execute_options options = options_of(&d);
+        atomic_fetch_add(&s->asked, 1);
+        mu_err err = mu_pool_execute(s->rig.pool.pool, command, &args, &options, &result, NULL);
+        atomic_fetch_add(&s->told, 1);
+        check_outcome(s, command, err);
+        mu_value_clear(&args);
+        mu_value_clear(&result);
+    }
+    return NULL;
+}
+
+/* ---- submitted ---- */
+
+static void on_outcome(void *ctx, const mu_outcome *outcome)
+{
+    soak *s = ctx;
+    check_outcome(s, "submitted", outcome->err);
+    atomic_fetch_add(&s->told, 1);
+    atomic_fetch_sub(&s->outstanding, 1);
+}
+
+static void *submit(void *arg)
+{
+    const caller *c = arg;
+    soak *s = c->soak;
+    dice d = dice_of(s, c->number);
+    while (mu_test_now_ms() < s->end_ms) {
+        mu_value args = MU_VALUE_INIT;
+        const char *command;
+        mu_job job;
+        (void)mu_poll_until(atomic_load(&s->outstanding) < OUTSTANDING, 1000);
+        mu_check_ok(choose(&d, &args, &command));
+        mu_execute_options options = options_of(&d);
+        atomic_fetch_add(&s->asked, 1);
+        atomic_fetch_add(&s->outstanding, 1);
+        mu_err err =
+            mu_pool_submit(s->rig.pool.pool, command, &args, &options, on_outcome, s, &job);
+        if (err != MU_OK) { /* then there is no callback */
+            check_outcome(s, command, err);
+            atomic_fetch_add(&s->told, 1);
+            atomic_fetch_sub(&s->outstanding, 1);
+        } else if (roll(&d, 8) == 0) {
+            (void)mu_job_cancel(s->rig.pool.pool, job);
+        }
+        mu_value_clear(&args);
+    }
+    return NULL;
+}
+
+/* ---- faults from outside ---- */
+
+static void *harm(void *arg)
+{
+    static const int signals[] = {SIGKILL, SIGSEGV, SIGTERM, SIGSTOP};
+    const caller *c = arg;
+    soak *s = c->soak;
+    dice d = dice_of(s, c->number);
+    while (mu_test_now_ms() < s->end_ms) {
+        int64_t next = mu_test_now_ms() + (int64_t)roll(&d, 2 * FAULT_EVERY_MS);
+        (void)mu_poll_until(mu_test_now_ms() >= next, 10000);
+        mu_worker_info w = rig_worker(&s->rig.pool, (int)roll(&d, WORKERS));
+        int sig = signals[roll(&d, 4)];
+        /* One that is stopped while it starts is found out by its start-up timeout alone: C4, C5.
+         */
+        bool serves = w.state == MU_WORKER_IDLE || w.state == MU_WORKER_BUSY;
+        if (w.os_pid > 0 && (serves || sig != SIGSTOP) && kill(w.os_pid, sig) == 0)
+            atomic_fetch_add(&s->kills, 1);
+    }
+    return NULL;
+}
+
+/* ---- what has to be flat ---- */
+
+static int count_in(const char *path)
+{
+    int n = 0;
+    DIR *dir = opendir(path);
+    mu_check(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+typedef struct figures {
+    int fds, threads;
+    int64_t rss_kb;
+} figures;
+
+static figures take_figures(void)
+{
+    return (figures){count_in("/proc/self/fd"), count_in("/proc/self/task"), fault_rss_kb()};
+}
+
+/* A worker that was stopped while it was idle is found out by its next request. */
+static bool all_serve(soak *s)
+{
+    for (int i = 0; i < 4 * WORKERS; i++) {
+        mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
+        options.execution_timeout_ms = 1000 * MU_TEST_SCALE;
+        if (rig_ask(&s->rig.pool, "ping", NULL, &options, NULL) != MU_OK)
+            return false;
+    }
+    return rig_available(&s->rig.pool) == WORKERS;
+}
+
+static void run_for(soak *s, int64_t ms)
+{
+    caller callers[CALLERS + 2];
+    s->end_ms = mu_test_now_ms() + ms;
+    for (unsigned i = 0; i < CALLERS + 2; i++) {
+        callers[i] = (caller){.soak = s, .number = i};
+        mu_check_eq(pthread_create(&callers[i].thread, NULL,
+                                   i < CALLERS    ? call
+                                   : i == CALLERS ? submit
+                                                  : harm,
+                                   &callers[i]),
+                    0);
+    }
+    for (int i = 0; i < CALLERS + 2; i++)
+        mu_check_eq(pthread_join(callers[i].thread, NULL), 0);
+    mu_wait_until(atomic_load(&s->outstanding) == 0, 60000);
+    mu_wait_until(all_serve(s), 60000);
+}
+
+MU_TEST(soak, R7_under_random_faults_requests_in_are_outcomes_out_and_nothing_grows,
+        .timeout = 7200)
+{
+    const char *seed = getenv("MUSTER_TEST_SEED");
+    const int64_t ms = mu_test_size(10, 3600) * 1000;
+    static soak s;
+    s.seed = seed ? strtoull(seed, NULL, 10) : (uint64_t)mu_test_now_ms();
+    fault_prepare(&s.rig, WORKERS, "misfit.py", NULL);
+    s.rig.pool.options.cancel_grace_ms = 100;
+    s.rig.pool.options.execution_timeout_ms = 5000;
+    fault_open(&s.rig);
+    run_for(&s, ms / 4);
+    figures young = take_figures();
+    run_for(&s, ms - ms / 4);
+    mu_wait_until(take_figures().fds == young.fds && take_figures().threads == young.threads,
+                  10000);
+    if (!MU_TEST_SANITIZED)
+        mu_check_msg(fault_rss_kb() - young.rss_kb < 4096, "MUSTER_TEST_SEED=%llu: %lld KiB more",
+                     (unsigned long long)s.seed, (long long)(fault_rss_kb() - young.rss_kb));
+    mu_check_eq(atomic_load(&s.told), atomic_load(&s.asked));
+    mu_check_gt(atomic_load(&s.asked), 100u);
+    mu_check_gt(atomic_load(&s.kills), 5u);
+    fault_close(&s.rig);
+}
