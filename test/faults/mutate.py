@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+"""Shows that the tests of the fault catalogue can fail: takes one guard after another out and wants to see red.
+
+    test/faults/mutate.py              all rows, for half an hour
+    test/faults/mutate.py C5 P8        these
+    test/faults/mutate.py --in DIR     in a copy of the tree that is kept and used again
+
+Works in a copy. A row is an id, a file, the guard, what stands in its place, and the test that must turn red (its program
+and a filter). Green under a mutation, or a guard that is not there any more, is a failure. The tests of a fault stay green
+without a mutation: that is what test/run shows.
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+ROWS = [
+    ("C1", "lib/pool/worker.c", "    mu__channel_bury(w->channel, end);\n", "", "faults_crash", "C1_a_worker_killed"),
+    ("C2", "lib/pool/worker.c", "    if (tail[0] && used + 1 < sizeof text)", "    if (false)",
+     "faults_crash", "C2_the_reason"),
+    ("C4", "lib/pool/worker.c", "        err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);",
+     "        err = MU_OK;", "faults_hang", "C4_"),
+    ("C5", "lib/pool/table.c", "            mu__channel_overdue(slot->channel, slot->request_id);\n", "",
+     "faults_hang", "C5_a_worker_in_an_endless_loop"),
+    ("C6", "lib/port/stop_ladder.c", "[MU__LADDER_KILLED] = MU__LADDER_KILL,", "", "faults_hang", "C6_workers_that"),
+    ("C9", "lib/port/capture.c", "    if (kept > length)\n        kept = length;", "    kept = length < 100 ? length : 0;",
+     "port_capture", "C9_"),
+    ("P1", "lib/port/frame.c", "    if (size - MU__FRAME_HEADER < length)\n        return MU_OK;\n", "",
+     "port_frame", "P1_"),
+    ("P2", "lib/port/frame.c", "length == 0 || length > reader->max_frame", "false", "port_frame", "P2_a_length_out"),
+    ("P4", "lib/base/check.c", "    if (w->depth == w->depth_max)", "    if (w->depth == MU__FRAME_DEPTH)",
+     "port_message", "P4_"),
+    ("P6", "lib/base/check.c", "    return twice ? fault(w, MU_EDECODE, \"a key that the map holds twice\") : MU_OK;",
+     "    return MU_OK;", "base_check", "P6_a_key_twice_is_refused"),
+    ("P7", "lib/port/channel.c", "        if (channel->strays > STRAYS_MOST)", "        if (false)",
+     "faults_bytes", "P7_a_worker_that_gives"),
+    ("P8", "lib/port/channel.c", "message->kind == MU__MESSAGE_RESPONSE && message->id == x->id",
+     "message->kind == MU__MESSAGE_RESPONSE", "port_channel", "P8_"),
+    ("H1", "lib/warden/main.c", "    cleanup_everything(&w.children, w.sigfd);\n", "", "warden_host_end", ""),
+    ("H3", "lib/runtime/runtime.c", "        return MU_EFORKED;\n", "        return MU_OK;\n", "runtime_call", "H3_"),
+    ("H6", "lib/port/channel.c", "    *take_pipes = (mu__port_pipes){-1, -1, -1};\n",
+     "    close_fd(&channel->pipes.request_read);\n    *take_pipes = (mu__port_pipes){-1, -1, -1};\n", "port_channel", "H6_"),
+    ("H7", "lib/port/channel.c", "            continue; /* EINTR, with and without SA_RESTART */\n        if (n == 0) {",
+     "            n = 0;\n        if (n == 0) {", "faults_host_signals", "H7_a_timer"),
+    ("R1", "lib/port/channel.c", "        free(channel);\n        close_pipes(take_pipes);\n", "        free(channel);\n",
+     "faults_failures", "start_of_a_pool"),
+    ("R3", "lib/port/channel.c", "    if (!channel)\n        err = MU_ENOMEM;\n    else if", "    if", "faults_failures",
+     "start_of_a_pool"),
+    ("R4", "lib/port/tracking.c", "        (void)!ftruncate(t->fd, st.st_size);\n", "        ;\n", "port_tracking", "R4_"),
+    ("R6", "lib/pool/table.c", "(int)pool->queue.length >= pool->options.max_queue_size", "false",
+     "faults_concurrency", "R6_"),
+    ("T1", "lib/base/clock.c", "CLOCK_MONOTONIC, &ts", "CLOCK_REALTIME, &ts", "faults_time", "T1_"),
+    ("X1", "lib/pool/table.c", "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n        tell(ticket);\n",
+     "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n", "faults_concurrency", "X1_a_thousand"),
+    ("X3", "lib/runtime/names.c", "    if (atomic_load(&actor->state) != MU__ALIVE ||\n", "    if (false ||\n",
+     "faults_concurrency", "X3_"),
+    ("S3", "lib/port/track_record.c", "memcmp(checksum, from + length, CHECKSUM_SIZE) != 0 || ", "",
+     "port_track_record", "S3_"),
+    ("S5", "lib/port/track_sweep.c", "st.start != id.start || ", "", "port_track_sweep", "S5_"),
+    ("S6", "lib/port/track_sweep.c", "signs.same_boot = strcmp(first.run.boot_id, here->boot_id) == 0;",
+     "signs.same_boot = true;", "port_track_sweep", "S6_"),
+    ("Z1", "lib/port/env.c", "is_listed(usual, from_host[i])", "true", "faults_surroundings", "Z1_"),
+    ("Z2", "lib/base/child.c", "    return (int)-mu__child_call(SYS_close_range, (long)first, (long)end - 1, 0, 0);",
+     "    return 0;", "faults_surroundings", "Z2_"),
+    ("Z3", "lib/port/track_sweep.c", "    else if (st.st_mode & 077)", "    else if (false)", "port_track_sweep", "Z3_"),
+    ("Z6", "lib/pool/worker.c", "(void)mu__escape(buffer, size, text, length, MU__ESCAPE_LINE);",
+     "(void)snprintf(buffer, size, \"%.*s\", (int)length, text);", "pool_pool", "Z6_"),
+    ("Z7", "lib/warden/spawn.c", "    child_limits(plan);", "    if (plan->n_fds > 1000)\n        child_limits(plan);",
+     "faults_surroundings", "Z7_"),
+]
+
+
+def run(command, **options):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
+
+
+def copy_tree(target):
+    names = run(["git", "-C", str(SOURCE), "ls-files", "-z"]).stdout.split("\0")
+    for name in filter(None, names):
+        source, copy = SOURCE / name, target / name
+        if copy.exists() and copy.read_bytes() == source.read_bytes():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, copy)
+    build = target / "build"
+    if not (build / "build.ninja").exists():
+        subprocess.run(["meson", "setup", str(build), str(target), "-Dtest_runner=plain"], check=True,
+                       stdout=subprocess.DEVNULL)
+    return build
+
+
+def verdict(build, program, name):
+    """"red", "green", or why neither."""
+    made = run(["ninja", "-C", str(build), "test/test_" + program, "lib/warden/muster-warden",
+                "bench/workers/echo_worker"])
+    if made.returncode != 0:
+        return "does not compile\n" + made.stdout[-2000:]
+    try:
+        done = run([str(build / "test" / ("test_" + program)), "--filter", name], timeout=240)
+    except subprocess.TimeoutExpired:
+        return "red"
+    if not re.search(r"^(not )?ok ", done.stdout, re.M):
+        return "no test of this name: " + name if done.returncode == 0 else "red"
+    return "green" if done.returncode == 0 else "red"
+
+
+def mutate(tree, build, row):
+    fault, file, guard, other, program, name = row
+    path = tree / file
+    text = path.read_text()
+    if text.count(guard) == 0:
+        return "the guard is not there any more: " + file
+    path.write_text(text.replace(guard, other))
+    try:
+        return verdict(build, program, name)
+    finally:
+        path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--in", dest="tree", type=Path)
+    parser.add_argument("ids", nargs="*")
+    options = parser.parse_args()
+    tree = options.tree or Path(tempfile.mkdtemp(prefix="muster-mutate-"))
+    bad = 0
+    try:
+        build = copy_tree(tree)
+        for row in ROWS:
+            if options.ids and row[0] not in options.ids:
+                continue
+            result = mutate(tree, build, row)
+            bad += result != "red"
+            print(f"{row[0]:4} {row[4]:20} {row[5]:30} {result}", flush=True)
+    finally:
+        if not options.tree:
+            shutil.rmtree(tree)
+    return bad != 0
+
+
+if __name__ == "__main__":
+    os.environ.pop("MUSTER_TEST_FULL", None)
+    sys.exit(main())
