@@ -142,6 +142,13 @@ typedef struct mu_pool_options {
     int recycle_jitter;      /* percent by which the first two are shortened at random: 10;
                                 -1: none */
 
+    /* between which numbers of workers the load decides */
+    int min_size;      /* an idle worker beyond so many goes; so many are started: size */
+    int max_overflow;  /* extra workers that are started while requests wait: 0 */
+    int prewarm;       /* workers that are kept idle ahead of the requests to come: 0 */
+    int64_t linger_ms; /* how long a worker that may go must have been idle: 10,000 */
+    bool lazy;         /* the first workers are started by the first requests */
+
     /* idle workers that have answered nothing for so long are asked whether they still do */
     int64_t health_check_interval_ms; /* 30,000; MU_INFINITY: never */
     int64_t health_check_timeout_ms;  /* to answer; then the worker is killed and replaced: 5,000 */

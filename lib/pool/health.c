@@ -186,7 +186,7 @@ static void count_workers_locked(mu_pool *pool, uint64_t unhealthy_before, mu_po
             health->serving++;
     health->unhealthy = (int)(pool->stats.unhealthy - unhealthy_before);
     (void)snprintf(text, sizeof text, "%d of %d workers serve", health->serving, pool->wanted);
-    if (health->serving == 0)
+    if (health->serving == 0 && pool->wanted > 0)
         add_reason(health, MU_HEALTH_UNHEALTHY, "no worker is available");
     else if (health->serving < pool->wanted)
         add_reason(health, MU_HEALTH_DEGRADED, text);

@@ -105,7 +105,7 @@ static int64_t default_size(const mu_pool_options *options)
     return 2 * (cpus > 0 ? cpus : 1);
 }
 
-static int64_t all_at_once(const mu_pool_options *options)
+static int64_t whole_size(const mu_pool_options *options)
 {
     return options->size;
 }
@@ -142,7 +142,7 @@ static const mu__option table[] = {
     {NAME(name), .text = "pool", .check = check_name},
 
     {INT(size), RANGE(1, MU__WORKERS_MOST), .derive = default_size},
-    {INT(max_concurrency), RANGE(1, MU__WORKERS_MOST), .derive = all_at_once},
+    {INT(max_concurrency), RANGE(1, MU__WORKERS_MOST), .derive = whole_size},
     {INT(min_ready), RANGE(1, MU__WORKERS_MOST), .fallback = 1},
     {MS(startup_timeout_ms), DURATION, .fallback = 10000},
     {CHOICE(restart, mu_restart_mode, restart_words)},
@@ -152,6 +152,12 @@ static const mu__option table[] = {
     {MS(max_lifetime_ms), RANGE(0, LONGEST_MS)},
     {BYTES(max_rss), RANGE(0, INT64_C(1) << 50)},
     {INT(recycle_jitter), RANGE(1, 100), .word = "none", .word_value = -1, .fallback = 10},
+
+    {INT(min_size), RANGE(1, MU__WORKERS_MOST), .derive = whole_size},
+    {INT(max_overflow), RANGE(0, MU__WORKERS_MOST - 1)},
+    {INT(prewarm), RANGE(0, MU__WORKERS_MOST - 1)},
+    {MS(linger_ms), DURATION, .fallback = 10000},
+    {FLAG(lazy)},
 
     {MS(health_check_interval_ms), DURATION, OR_INFINITY, .fallback = 30000},
     {MS(health_check_timeout_ms), DURATION, .fallback = 5000},
@@ -355,9 +361,20 @@ static mu_err check_together(const mu_pool_options *o, mu_error *error)
 {
     mu_pool_options whole = *o;
     mu__pool_options_complete(&whole);
-    if (whole.min_ready > whole.size)
+    if (whole.min_size > whole.size)
+        return mu_error_set(error, MU_EINVAL, "pool option min_size is %d; allowed are 1 to %d",
+                            whole.min_size, whole.size);
+    if (whole.size + whole.max_overflow > MU__WORKERS_MOST)
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option max_overflow is %d; allowed are 0 to %d, with this size",
+                            whole.max_overflow, MU__WORKERS_MOST - whole.size);
+    if (whole.lazy && o->min_ready > 0)
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option min_ready is %d; allowed is 0 if lazy is set",
+                            o->min_ready);
+    if (whole.min_ready > whole.min_size)
         return mu_error_set(error, MU_EINVAL, "pool option min_ready is %d; allowed are 1 to %d",
-                            whole.min_ready, whole.size);
+                            whole.min_ready, whole.min_size);
     if ((o->script != NULL) + (o->module != NULL) + (o->executable != NULL) > 1)
         return mu_error_set(error, MU_EINVAL,
                             "pool options script, module and executable exclude "
@@ -391,6 +408,8 @@ void mu__pool_options_complete(mu_pool_options *options)
             mu__option_set_number(o, options, o->derive ? o->derive(options) : o->fallback);
     if (!options->name)
         options->name = mu__option_find("name")->text;
+    if (options->lazy)
+        options->min_ready = 0;
     if (options->max_concurrency > options->size)
         options->max_concurrency = options->size;
 }

@@ -240,7 +240,7 @@ static mu_err follow_start(mu_pool *pool)
 /* What keeps all workers from being executed is an error of the system's and told as it is. */
 static mu_err common_error_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    mu_err first = pool->slots[0]->first.error;
+    mu_err first = pool->first_start > 0 ? pool->slots[0]->first.error : MU_OK;
     for (int i = 0; i < pool->first_start; i++)
         if (pool->slots[i]->start == MU__START_READY || pool->slots[i]->first.error != first)
             return MU_ESTART;
@@ -283,14 +283,14 @@ static mu_err count_ready(mu_pool *pool, mu_error *error)
 
 static mu_err make_slots(mu_pool *pool)
 {
-    pool->size = pool->first_start = pool->options.size;
-    mu__slot *slot = NULL;
+    mu_err err = MU_OK;
     mu_lock_acquire(&pool->lock);
-    do {
-        slot = mu__roster_add_locked(pool, pool->started_at);
-    } while (slot && pool->n_slots < pool->first_start);
+    pool->scale = mu__scale_limits_of(&pool->options, pool->options.size);
+    pool->first_start = pool->scale.fill;
+    while (err == MU_OK && pool->n_slots < pool->first_start)
+        err = mu__roster_add_locked(pool, pool->started_at) ? MU_OK : MU_ENOMEM;
     mu_lock_release(&pool->lock);
-    return slot ? MU_OK : MU_ENOMEM;
+    return err;
 }
 
 static void pool_free(mu_pool *pool)

@@ -33,6 +33,7 @@
 #include "pool/backoff.h"
 #include "pool/queue.h"
 #include "pool/recycle.h"
+#include "pool/scale.h"
 #include "pool/state.h"
 #include "port/channel.h"
 #include "port/fork_server.h"
@@ -104,6 +105,7 @@ struct mu__slot {
     int64_t deadline;    /* of the running request; MU_NEVER */
     int64_t proven_at;   /* when it was ready or has answered last */
     bool checking;       /* what runs is a health check */
+    int64_t used_at;     /* when it was ready, or its last request ended */
 
     mu__seat seats[2];
     int seat; /* the serving generation's */
@@ -173,9 +175,10 @@ struct mu_pool {
     int first_start;                   /* how many are started by mu_pool_start */
     mu__slot *slots[MU__WORKERS_MOST]; /* never fewer: a vacant one keeps its id */
     int n_slots;
-    int size, wanted; /* what is aimed at; how many slots are wanted */
-    bool paused;      /* nobody is given a worker */
-    bool drained;     /* nothing new is accepted until it is resumed */
+    mu__scale_limits scale; /* between which numbers of workers the load decides */
+    int wanted;             /* how many slots are wanted */
+    bool paused;            /* nobody is given a worker */
+    bool drained;           /* nothing new is accepted until it is resumed */
     mu__slot *idle_head, *idle_tail;
     mu__queue queue;
     mu__ticket *free_tickets;
@@ -384,6 +387,8 @@ uint32_t mu__pool_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
 void mu__upkeep_fire(mu__alarm *alarm);
 /* The manager is to look at the pool at this time, or earlier. */
 void mu__upkeep_by_locked(mu_pool *pool, int64_t when) MU_REQUIRES(&pool->lock);
+/* The bounds for a size, by the pool's options. */
+mu__scale_limits mu__scale_limits_of(const mu_pool_options *options, int size);
 /* Does what is due; in the manager. */
 void mu__upkeep(mu_pool *pool);
 /* The rolling restart is over, or this keeps it from going on. */

@@ -147,7 +147,7 @@ static void succeed_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIR
     mu__successor *next = &slot->next;
     slot->seat = 1 - slot->seat;
     slot->channel = next->channel;
-    slot->proven_at = now;
+    slot->proven_at = slot->used_at = now;
     slot->info.generation = next->generation;
     slot->info.actor = next->actor;
     slot->info.os_pid = next->os_pid;
@@ -327,7 +327,7 @@ static void serve_locked(mu_pool *pool, mu__slot *slot, mu__channel *channel, in
                          mu__after *after) MU_REQUIRES(&pool->lock)
 {
     slot->channel = mu__channel_ref(channel);
-    slot->proven_at = now;
+    slot->proven_at = slot->used_at = now;
     if (slot->died_at)
         slot->info.last_restart_ns = now - slot->died_at;
     mu__backoff_ready(&slot->backoff, now);

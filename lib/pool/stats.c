@@ -99,7 +99,7 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
     mu_lock_acquire(&pool->lock);
     int room = pool->n_slots; /* a slot that comes now is as good as one that comes afterwards */
     mu_lock_release(&pool->lock);
-    mu_worker_info *workers = mu__sys(pool->system)->alloc((size_t)room * sizeof *workers);
+    mu_worker_info *workers = mu__sys(pool->system)->alloc((size_t)(room + 1) * sizeof *workers);
     if (!workers)
         return MU_ENOMEM;
     size_t count = 0;

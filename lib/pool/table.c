@@ -151,6 +151,8 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     ticket->request_id = slot->request_id;
     ticket->began = now;
     limit_locked(pool, slot, mu__ticket_deadline(ticket));
+    if (pool->scale.spare > 0 && pool->wanted < pool->scale.most)
+        mu__upkeep_by_locked(pool, now);
     atomic_store(&ticket->state, MU__TICKET_SERVED);
 }
 
@@ -219,6 +221,8 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
         err = MU_EQUEUE_FULL;
     } else if (err == MU_OK) {
         mu__queue_push(&pool->queue, &ticket->link, priority, now);
+        if (pool->wanted < pool->scale.most)
+            mu__upkeep_by_locked(pool, now);
         if ((int)pool->queue.length > pool->stats.max_queued)
             pool->stats.max_queued = (int)pool->queue.length;
     }
@@ -383,6 +387,9 @@ static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outco
     if (slot->channel != ticket->channel || slot->request_id != ticket->request_id)
         return; /* the generation is over, and its slot perhaps serves others already */
     slot->deadline = MU_NEVER;
+    slot->used_at = now;
+    if (pool->wanted > pool->scale.least)
+        mu__upkeep_by_locked(pool, now + pool->scale.linger_ns);
     mu__recycle_served(&slot->recycle);
     if (slot->recycle.why)
         mu__upkeep_by_locked(pool, now);

@@ -40,6 +40,37 @@ void mu__upkeep_by_locked(mu_pool *pool, int64_t when)
     pool->upkeep_at = set ? when : MU_NEVER;
 }
 
+mu__scale_limits mu__scale_limits_of(const mu_pool_options *options, int size)
+{
+    /* Unless it was set to less it is the size, whatever that becomes. */
+    bool elastic = options->min_size < options->size && options->min_size < size;
+    int least = elastic ? options->min_size : size;
+    int most = size + options->max_overflow;
+    return (mu__scale_limits){
+        .fill = options->lazy ? 0 : least,
+        .least = least,
+        .most = most < MU__WORKERS_MOST ? most : MU__WORKERS_MOST,
+        .spare = options->prewarm,
+        .linger_ns = options->linger_ms * MU_MS,
+    };
+}
+
+static mu__scale_load load_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    mu__scale_load load = {
+        .wanted = pool->wanted, .queued = (int)pool->queue.length, .idle_since = MU_NEVER};
+    for (int i = 0; i < pool->n_slots; i++) {
+        const mu__slot *slot = pool->slots[i];
+        load.starting += slot->wanted && slot->state == MU_WORKER_STARTING;
+        if (slot->state != MU_WORKER_IDLE)
+            continue;
+        load.idle++;
+        if (slot->used_at < load.idle_since)
+            load.idle_since = slot->used_at;
+    }
+    return load;
+}
+
 /* The next moment at which something is due by itself. */
 static void rest_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
 {
@@ -49,6 +80,8 @@ static void rest_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
             mu__upkeep_by_locked(pool, slot->recycle.expires_at);
     }
     mu__upkeep_by_locked(pool, mu__health_next_locked(pool, now));
+    mu__scale_load load = load_locked(pool);
+    mu__upkeep_by_locked(pool, mu__scale_next(&pool->scale, &load));
 }
 
 /* ---- weighing ----------------------------------------------------------------------------- */
@@ -144,11 +177,13 @@ static step decide_locked(mu_pool *pool, int64_t now, mu__after *after) MU_REQUI
     step s = {.again = true};
     if (pool->phase != MU__POOL_RUNNING || !pool->started)
         return (step){.again = false};
-    if (pool->wanted > pool->size) {
+    mu__scale_load load = load_locked(pool);
+    int target = mu__scale_target(&pool->scale, &load, now);
+    if (pool->wanted > target) {
         mu__roster_drop_locked(pool, spare_locked(pool), now, after);
         return s;
     }
-    if (pool->wanted < pool->size && !mu__roster_add_locked(pool, now)) {
+    if (pool->wanted < target && !mu__roster_add_locked(pool, now)) {
         mu__upkeep_by_locked(pool, now + RETRY_NS);
         return (step){.again = false};
     }
@@ -159,7 +194,7 @@ static step decide_locked(mu_pool *pool, int64_t now, mu__after *after) MU_REQUI
         s.seat->child = true;
         s.generation = s.seat->slot->info.generation;
     }
-    s.again = s.seat || pool->wanted < pool->size;
+    s.again = s.seat || pool->wanted < target;
     return s;
 }
 
@@ -221,7 +256,7 @@ mu_err mu_pool_resize(mu_pool *pool, int size)
     mu_lock_acquire(&pool->lock);
     mu_err err = mu__phase_error(pool->phase);
     if (err == MU_OK) {
-        pool->size = size;
+        pool->scale = mu__scale_limits_of(&pool->options, size);
         mu__upkeep_by_locked(pool, now);
     }
     mu_lock_release(&pool->lock);
