@@ -106,6 +106,12 @@ size_t mu__wp_encode_signal(uint64_t request, const mu__wp_signal *signal, uint8
     return finish(&w);
 }
 
+size_t mu__wp_encode_ping(uint64_t request, uint8_t *data, size_t capacity)
+{
+    writer w = begin(MU__WP_PING, request, data, capacity);
+    return finish(&w);
+}
+
 size_t mu__wp_encode_stop(uint64_t request, uint8_t *data, size_t capacity)
 {
     writer w = begin(MU__WP_STOP, request, data, capacity);

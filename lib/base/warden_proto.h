@@ -20,6 +20,8 @@
  *                                        <-      EXITED {pid, start, status, usage}   unasked, once
  *     SPAWN {fork server, ...} + fds     ->      the same to the fork server
  *                                        <-      SPAWNED {error, step, pid, start} + pidfd
+ *     PING                               ->
+ *                                        <-      DONE
  *     STOP                               ->      (kills everything)
  *                                        <-      EXITED of each
  *                                        <-      DONE, the last word
@@ -82,7 +84,8 @@ typedef enum mu__wp_op {
     MU__WP_DONE = 7,
     MU__WP_EXITED = 8,
     MU__WP_FORKING = 9, /* what a fork server and its workers say: never on the host's socket */
-    MU__WP_FORKED = 10
+    MU__WP_FORKED = 10,
+    MU__WP_PING = 16
 } mu__wp_op;
 
 enum { MU__WP_IN_MEMFD = 1 }; /* header flag */
@@ -193,6 +196,7 @@ size_t mu__wp_encode_forked(mu__wp_op op, uint64_t request, const mu__wp_forked 
                             uint8_t *data, size_t capacity);
 size_t mu__wp_encode_signal(uint64_t request, const mu__wp_signal *signal, uint8_t *data,
                             size_t capacity);
+size_t mu__wp_encode_ping(uint64_t request, uint8_t *data, size_t capacity);
 size_t mu__wp_encode_stop(uint64_t request, uint8_t *data, size_t capacity);
 size_t mu__wp_encode_done(uint64_t request, const mu__wp_done *done, uint8_t *data,
                           size_t capacity);

@@ -48,6 +48,7 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
     warden->sys = sys;
     warden->path = copy;
     warden->sweep_alarm.fire = mu__warden_sweep_again;
+    warden->watch_alarm.fire = mu__warden_tick;
     mu_lock_init(&warden->lock);
     make_run_id(warden->run_id);
     err = mu__tracking_open(system, warden->run_id, &warden->tracking, ret_error);
@@ -77,9 +78,11 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
     mu_lock_release(&warden->lock);
     bool obeyed = ask_to_stop(warden, deadline) == MU_OK;
     mu__wreck wreck;
-    /* Twice: a pass that began before `stopping` may set the alarm anew while the first waits. */
-    (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
-    (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
+    /* Twice: one that was firing may have set itself anew while the first call waited. */
+    for (int i = 0; i < 2; i++) {
+        (void)mu__alarm_cancel(warden->system, &warden->watch_alarm);
+        (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
+    }
     if (mu__warden_take_link(warden, NULL, &wreck)) {
         mu__io_remove(warden->system, &wreck.link->source);
         if (!obeyed) {
@@ -274,7 +277,9 @@ static mu_err publish_link(mu__warden *warden, mu__link *link, mu_error *ret_err
     mu_lock_acquire(&warden->lock);
     warden->link = link;
     mu_lock_release(&warden->lock);
-    mu_err err = mu__io_add(warden->system, &link->source);
+    mu_err err = mu__warden_watch(warden);
+    if (err == MU_OK)
+        err = mu__io_add(warden->system, &link->source);
     mu__wreck wreck;
     if (err != MU_OK && mu__warden_take_link(warden, NULL, &wreck)) {
         mu__warden_clear(warden, &wreck);

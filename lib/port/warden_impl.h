@@ -68,6 +68,9 @@ struct mu__warden {
     uint64_t next_serial MU_GUARDED_BY(lock); /* of marks */
     uint64_t lost_serial MU_GUARDED_BY(lock); /* up to it all are dead, or about to be */
 
+    mu__alarm watch_alarm;
+    _Atomic int silence; /* ticks since it has said anything */
+
     /* Repeated looks for what a lost warden's children left; the I/O thread's, then stop's. */
     mu__alarm sweep_alarm;
     int sweeps_left; /* that have to find nothing; 0: done */
@@ -159,6 +162,18 @@ void mu__warden_sweep_after(mu__warden *warden, uint64_t last);
 bool mu__warden_sweep(mu__warden *warden);
 /* The alarm: a pass, and itself again, until stop takes the rest over. */
 void mu__warden_sweep_again(mu__alarm *alarm);
+
+/* Makes a loss of it, if it is not stop's: what depends on it hears of it, the link is freed. */
+void mu__warden_lost(mu__link *take_link);
+
+/* ---- warden_watch.c: the I/O thread --------------------------------------------------------- */
+
+/* Watches the warden of a new link. Any thread. MU_ENOMEM, MU_ESTOPPED. */
+mu_err mu__warden_watch(mu__warden *warden);
+/* It has said something. */
+void mu__warden_alive(mu__warden *warden);
+/* The alarm. */
+void mu__warden_tick(mu__alarm *alarm);
 
 /* ---- child.c ------------------------------------------------------------------------------- */
 

@@ -39,12 +39,20 @@ void mu__warden_readable(mu__io_source *source, uint32_t events)
     for (int i = 0; i < BATCH && err == MU_OK; i++) {
         incoming message;
         err = receive(warden, link->fds.socket, data, sizeof data, &message);
-        if (err == MU_OK)
+        if (err == MU_OK) {
+            mu__warden_alive(warden);
             handle(warden, &message);
+        }
     }
-    if (err != MU_EWARDEN)
-        return;
-    mu__io_remove(warden->system, source);
+    if (err == MU_EWARDEN)
+        mu__warden_lost(link);
+}
+
+void mu__warden_lost(mu__link *take_link)
+{
+    mu__link *link = take_link;
+    mu__warden *warden = link->warden;
+    mu__io_remove(warden->system, &link->source);
     mu__wreck wreck;
     if (!mu__warden_take_link(warden, link, &wreck))
         return; /* it is stop's, which waits for this callback */

@@ -32,6 +32,8 @@ void request_handle(warden *w, const packet *p)
         send_signal(w, p);
     else if (p->header.op == MU__WP_STOP)
         stop(w, p);
+    else if (p->header.op == MU__WP_PING)
+        done(w, p, 0, 0);
     else
         done(w, p, ENOSYS, 0);
 }

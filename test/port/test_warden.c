@@ -17,13 +17,15 @@
 
 #include "base/clock.h"
 #include "base/proc.h"
+#include "base/sys.h"
 #include "runtime/runtime.h"
 #include "support/mu_test.h"
 
 typedef struct world {
     mu_system *system;
     mu__warden *warden;
-    _Atomic int lost, exits;
+    mu_sys sys;
+    _Atomic int lost, hung, exits;
 } world;
 
 static void count_events(void *ctx, const mu_event *event)
@@ -31,18 +33,31 @@ static void count_events(void *ctx, const mu_event *event)
     world *w = ctx;
     if (strcmp(event->name, "warden.lost") == 0)
         atomic_fetch_add(&w->lost, 1);
+    if (strcmp(event->name, "warden.hung") == 0)
+        atomic_fetch_add(&w->hung, 1);
 }
 
-static void begin(world *w)
+/* `signal_`: instead of pidfd_send_signal; `timeout_ms`: of silence. */
+static void begin_with(world *w, int (*signal_)(int, int, siginfo_t *, unsigned),
+                       int64_t timeout_ms)
 {
     mu_error error = MU_ERROR_INIT;
     memset(w, 0, sizeof *w);
     mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+    w->sys = mu__sys_real;
+    w->sys.pidfd_send_signal = signal_;
+    options.sys = &w->sys;
+    options.warden_timeout_ms = timeout_ms;
     options.event_hook = (mu_event_hook){count_events, w};
     mu_check_ok(mu__runtime_start(&options, &w->system));
     mu_err err = mu__warden_start(w->system, NULL, &w->warden, &error);
     mu_check_msg(err == MU_OK, "%s", error.message);
     mu_check(mu__warden_of(w->system) == w->warden);
+}
+
+static void begin(world *w)
+{
+    begin_with(w, mu__sys_real.pidfd_send_signal, 0);
 }
 
 static void end(world *w)
@@ -358,6 +373,79 @@ MU_TEST(warden, a_warden_that_does_not_obey_is_killed_by_stop)
     const void *search[2] = {run_id, &count};
     mu_wait_until((count = 0, mu__proc_each(has_run_id, search), count == 0), 1000);
     mu_check_eq(mu__runtime_stop(&w.system), 0u);
+}
+
+/* ---- wardens that say nothing --------------------------------------------------------------- */
+
+enum { SILENCE_MS = 3000 };
+
+MU_TEST(warden, one_that_was_stopped_is_continued_and_loses_nobody)
+{
+    world w;
+    mu__exit exit;
+    begin_with(&w, mu__sys_real.pidfd_send_signal, SILENCE_MS);
+    mu__child *dies = start_sh(&w, "exec sleep 1000"), *lives = start_sh(&w, "exec sleep 1000");
+    int pid = mu__warden_pid(w.warden);
+    mu_check_eq(kill(pid, SIGSTOP), 0);
+    mu_check_ok(mu__child_signal(dies, SIGTERM, MU__SCOPE_LEADER));
+    mu_check_ok(mu__child_wait(dies, soon(&w), &exit));
+    mu_check_eq((int)exit.kind, MU__EXIT_SIGNAL);
+    mu_check_eq(exit.status, SIGTERM);
+    mu_check(!mu__child_exited(lives, NULL));
+    mu_check_eq(mu__warden_pid(w.warden), pid);
+    mu_check_eq(atomic_load(&w.hung) + atomic_load(&w.lost), 0);
+    mu__child_unref(dies);
+    mu__child_unref(lives);
+    end(&w);
+}
+
+static _Atomic int kills_to_drop;
+
+/* It does not go on, as one that hangs does not; and perhaps does not die for a while either. */
+static int signal_in_vain(int pidfd, int sig, siginfo_t *info, unsigned flags)
+{
+    if (sig == SIGCONT || (sig == SIGKILL && atomic_fetch_sub(&kills_to_drop, 1) > 0))
+        return 0;
+    return mu__sys_real.pidfd_send_signal(pidfd, sig, info, flags);
+}
+
+static void hang(int kills)
+{
+    world w;
+    mu__exit exit;
+    mu__child *children[3], *none = NULL;
+    begin_with(&w, signal_in_vain, SILENCE_MS);
+    atomic_store(&kills_to_drop, kills);
+    for (int i = 0; i < 3; i++)
+        children[i] = start_sh(&w, "trap '' TERM; setsid sleep 1000 & sleep 1000; :");
+    int first = mu__warden_pid(w.warden);
+    mu_check_eq(kill(first, SIGSTOP), 0);
+    mu_check_err(try_sh(&w, "exit 0", &none, NULL), MU_EWARDEN); /* long before its deadline */
+    for (int i = 0; i < 3; i++) {
+        mu_check_ok(mu__child_wait(children[i], soon(&w), &exit));
+        mu_check_eq((int)exit.kind, MU__EXIT_LOST);
+        mu__child_unref(children[i]);
+    }
+    mu_check_eq(atomic_load(&w.hung), 1);
+    mu_check_eq(atomic_load(&w.lost), 1);
+    mu_wait_until(no_mark_is_left(&w), 5000);
+    mu__child *child = start_sh(&w, "exit 3");
+    mu_check_ok(mu__child_wait(child, soon(&w), &exit));
+    mu_check_eq(exit.status, 3);
+    mu_check_ne(mu__warden_pid(w.warden), first);
+    mu__child_unref(child);
+    (void)kill(first, SIGKILL); /* a stopped one that nobody kills is there for ever */
+    end(&w);
+}
+
+MU_TEST(warden, one_that_hangs_is_killed_and_replaced_and_everybody_is_told)
+{
+    hang(0);
+}
+
+MU_TEST(warden, one_that_cannot_even_be_killed_is_replaced_all_the_same)
+{
+    hang(1);
 }
 
 MU_TEST(warden, a_start_that_is_not_answered_in_time_leaves_no_child)
