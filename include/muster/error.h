@@ -14,8 +14,8 @@
  *     }
  *
  * Thread-safety: every function here may be called from any thread.
- * Ownership: a mu_error owns its detail text until mu_error_clear. It begins as MU_ERROR_INIT; a
- * function that fails releases what it held and fills it anew, one that succeeds leaves it alone.
+ * Ownership: a mu_error owns its detail and trace until mu_error_clear. It begins as MU_ERROR_INIT;
+ * a function that fails releases what it held and fills it anew, one that succeeds leaves it alone.
  */
 #ifndef MUSTER_ERROR_H
 #define MUSTER_ERROR_H
@@ -98,11 +98,12 @@ typedef struct mu_error {
     char type[64];       /* exception class in the worker, or "" */
     char message[400];   /* one line for people: what, where, and what to do */
     char *detail;        /* owned: traceback, or the last lines a child wrote; may be NULL */
+    char *trace; /* owned: where a crashed interpreter was, as faulthandler wrote it; or NULL */
 } mu_error;
 
 #define MU_ERROR_INIT                                                                              \
     {                                                                                              \
-        MU_OK, 0, 0, 0, "", "", "", NULL                                                           \
+        MU_OK, 0, 0, 0, "", "", "", NULL, NULL                                                     \
     }
 
 /* Text of a code, never NULL, static except for MU_ESYS codes, which use a per-thread buffer. */

@@ -46,6 +46,7 @@ void mu_error_clear(mu_error *error)
     if (!error)
         return;
     free(error->detail);
+    free(error->trace);
     *error = (mu_error)MU_ERROR_INIT;
 }
 

@@ -138,6 +138,8 @@ static void describe_death(const mu__ticket *ticket, const mu__call_plan *plan, 
                        (long long)ms, how);
     if (end && end->tail[0])
         error->detail = strdup(end->tail);
+    if (end && end->trace[0])
+        error->trace = strdup(end->trace);
     if (end)
         error->os_pid = end->exit.os_pid;
 }

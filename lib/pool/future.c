@@ -59,11 +59,12 @@ static void ring(const mu_future *future)
     (void)n; /* its counter is 0: there is room */
 }
 
-/* A copy of its own; without memory for the detail it goes without. */
+/* A copy of its own; without memory for the texts it goes without. */
 static void copy_error(const mu_error *error, mu_error *ret_error)
 {
     *ret_error = *error;
     ret_error->detail = error->detail ? strdup(error->detail) : NULL;
+    ret_error->trace = error->trace ? strdup(error->trace) : NULL;
 }
 
 static void on_outcome(void *ctx, const mu_outcome *outcome)

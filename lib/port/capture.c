@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+#define WHOLE_MAX (MU__CAPTURE_TAIL + 2 * (MU__CAPTURE_ESCAPED))
+
+static size_t all_lines(const mu__capture *capture, char whole[WHOLE_MAX]);
+static size_t keep_first_lines(const char *text, size_t room);
 static void end_line(mu__capture *capture, mu__capture_part *part, mu__captured *ret_line);
 static void add_to_tail(mu__capture *capture, const char *line, size_t size);
 static size_t escape_part(const mu__capture_part *part, char *text);
@@ -41,12 +45,43 @@ void mu__capture_end(mu__capture *capture, mu__capture_stream stream, mu__captur
         end_line(capture, part, ret_line);
 }
 
-size_t mu__capture_tail(const mu__capture *capture, char *text, size_t size)
+size_t mu__capture_trace(const mu__capture *capture, char *text, size_t size)
 {
-    char whole[MU__CAPTURE_TAIL + 2 * (MU__CAPTURE_ESCAPED)];
-    size_t used = 0;
+    static const char head[] = "Fatal Python error: ";
+    char whole[WHOLE_MAX + 1];
+    const char *trace = NULL;
     if (size == 0)
         return 0;
+    whole[all_lines(capture, whole)] = '\0';
+    for (const char *line = whole; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, head, sizeof head - 1) == 0)
+            trace = line;
+    }
+    size_t length = trace ? strlen(trace) : 0;
+    if (length >= size)
+        length = keep_first_lines(trace, size - 1);
+    if (trace)
+        memcpy(text, trace, length);
+    text[length] = '\0';
+    return length;
+}
+
+size_t mu__capture_tail(const mu__capture *capture, char *text, size_t size)
+{
+    char whole[WHOLE_MAX];
+    if (size == 0)
+        return 0;
+    size_t used = keep_last_lines(whole, all_lines(capture, whole), size - 1);
+    memcpy(text, whole, used);
+    text[used] = '\0';
+    return used;
+}
+
+/* What is kept of all lines, unfinished ones at the end; without the last newline. */
+static size_t all_lines(const mu__capture *capture, char whole[WHOLE_MAX])
+{
+    size_t used = 0;
     uint64_t from = capture->tail_end > MU__CAPTURE_TAIL ? capture->tail_end - MU__CAPTURE_TAIL : 0;
     for (uint64_t i = from; i < capture->tail_end; i++)
         whole[used++] = capture->tail[i % MU__CAPTURE_TAIL];
@@ -60,9 +95,6 @@ size_t mu__capture_tail(const mu__capture *capture, char *text, size_t size)
     }
     if (used > 0 && whole[used - 1] == '\n')
         used--;
-    used = keep_last_lines(whole, used, size - 1);
-    memcpy(text, whole, used);
-    text[used] = '\0';
     return used;
 }
 
@@ -89,6 +121,17 @@ static void add_to_tail(mu__capture *capture, const char *line, size_t size)
 static size_t escape_part(const mu__capture_part *part, char *text)
 {
     return mu__escape(text, MU__CAPTURE_ESCAPED, part->text, part->size, MU__ESCAPE_LINE);
+}
+
+/* The length of the first whole lines that fit into `room`; of the first line at least a part. */
+static size_t keep_first_lines(const char *text, size_t room)
+{
+    const char *newline = memrchr(text, '\n', room + 1);
+    if (newline && newline > text)
+        return (size_t)(newline - text);
+    while (room > 0 && ((unsigned char)text[room] & 0xC0) == 0x80)
+        room--;
+    return room;
 }
 
 /*

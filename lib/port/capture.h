@@ -68,6 +68,12 @@ size_t mu__capture_feed(mu__capture *capture, mu__capture_stream stream, const c
 /* The stream has ended: what is left, without newline, is a line. */
 void mu__capture_end(mu__capture *capture, mu__capture_stream stream, mu__captured *ret_line);
 
+/*
+ * What a dying interpreter wrote about itself, from the last line that begins with "Fatal Python
+ * error: " on: whole first lines, as many as fit; "" if there is none. Terminated. Its length.
+ */
+size_t mu__capture_trace(const mu__capture *capture, char *text, size_t size);
+
 /* Whole last lines, as many as fit, unfinished ones included; terminated. Returns its length. */
 size_t mu__capture_tail(const mu__capture *capture, char *text, size_t size);
 

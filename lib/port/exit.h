@@ -8,6 +8,7 @@
 #ifndef MU_PORT_EXIT_H
 #define MU_PORT_EXIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ typedef struct mu__exit {
     int status;
     int64_t user_us, system_us; /* processor time, its waited-for children included; LOST: 0 */
     int64_t max_rss_kb;
+    bool oom; /* SIGKILL of unknown origin, while the kernel killed for want of memory */
 } mu__exit;
 
 #define MU__EXIT_TEXT 80

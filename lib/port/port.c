@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "base/lock.h"
 #include "port/capture.h"
 #include "port/env.h"
+#include "port/oom.h"
 #include "port/warden.h"
 #include "runtime/actor.h"
 #include "runtime/io.h"
@@ -44,6 +46,8 @@ struct mu__port {
     int64_t spawned_at;
     uint32_t generation;
     char worker_id[32];
+    int64_t oom_kills;   /* before it was there */
+    _Atomic bool killed; /* by us */
     tap taps[MU__CAPTURE_STREAMS];
 
     mu_lock lock;
@@ -132,6 +136,7 @@ static mu__port *port_new(mu_system *system, const char *worker_id, uint32_t gen
     port->system = system;
     port->sys = sys;
     port->generation = generation;
+    port->oom_kills = mu__oom_kills(sys);
     (void)snprintf(port->worker_id, sizeof port->worker_id, "%s", worker_id);
     port->pipes = (mu__port_pipes){-1, -1, -1};
     for (int s = 0; s < MU__CAPTURE_STREAMS; s++) {
@@ -296,6 +301,7 @@ size_t mu__port_tail(mu__port *port, char *text, size_t size)
 
 void mu__port_kill(mu__port *port)
 {
+    atomic_store(&port->killed, true);
     (void)mu__child_signal(port->child, SIGKILL, MU__SCOPE_TREE);
 }
 
@@ -415,9 +421,14 @@ static void on_exit_(void *ctx, const mu__exit *exit)
         (void)read_output(&port->taps[s], READS_AT_END);
         end_output(&port->taps[s]);
     }
+    bool unexplained =
+        exit->kind == MU__EXIT_SIGNAL && exit->status == SIGKILL && !atomic_load(&port->killed);
+    bool oom = unexplained && mu__oom_rose(port->oom_kills, mu__oom_kills(port->sys));
     mu_lock_acquire(&port->lock);
     port->end.exit = *exit;
+    port->end.exit.oom = oom;
     (void)mu__capture_tail(&port->capture, port->end.tail, sizeof port->end.tail);
+    (void)mu__capture_trace(&port->capture, port->end.trace, sizeof port->end.trace);
     port->ended = true;
     void (*died)(void *, const mu__port_end *) = port->died;
     void *died_ctx = port->died_ctx;

@@ -58,7 +58,8 @@ typedef struct mu__port_pipes {
 /* How it ended, for whoever watches. */
 typedef struct mu__port_end {
     mu__exit exit;
-    char tail[1536]; /* the last lines it wrote, escaped; "" if none */
+    char tail[1536];  /* the last lines it wrote, escaped; "" if none */
+    char trace[1536]; /* of these what its interpreter wrote about a fatal error; "" if none */
 } mu__port_end;
 
 /*

@@ -76,6 +76,28 @@ MU_TEST(crash, C1_a_worker_that_segfaults_in_mid_request_is_named_and_replaced)
     die_beside_another("signal", SIGSEGV, "killed by SIGSEGV");
 }
 
+MU_TEST(crash, C1_the_error_of_a_crash_is_a_dossier_of_it)
+{
+    fault_rig rig;
+    char how_long[32];
+    fault_start(&rig, 1, "misfit.py", NULL);
+    mu_check_err(
+        fault_ask(&rig, "die", 0, NULL, "{s:s, s:i}", "how", "signal", "code", (int)SIGSEGV),
+        MU_ECRASHED);
+    const mu_error *error = &rig.pool.error;
+    mu_check_contains(error->message, "worker_1 (pid ");
+    mu_check_contains(error->message, "ended while it ran 'die' for ");
+    mu_check_eq(
+        sscanf(strstr(error->message, "'die' for "), "'die' for %31[0-9] ms: killed", how_long), 1);
+    mu_check_contains(error->message, ": killed by SIGSEGV");
+    mu_check_contains(error->detail, "dying at "); /* what it had to say */
+    mu_check(error->trace != NULL); /* what the interpreter had to say, from its first line on */
+    mu_check_eq(strncmp(error->trace, "Fatal Python error: Segmentation fault\n", 39), 0);
+    mu_check_contains(error->trace, "in die");
+    mu_check(!strstr(error->trace, "dying at "));
+    fault_close(&rig);
+}
+
 MU_TEST(crash, C1_a_worker_that_aborts_in_mid_request_is_named_and_replaced)
 {
     die_beside_another("abort", 0, "killed by SIGABRT");

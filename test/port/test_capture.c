@@ -108,3 +108,29 @@ MU_TEST(capture, the_tail_holds_the_last_whole_lines_that_fit)
     mu_check_mem(large, "line ", 5);
     free(large);
 }
+
+MU_TEST(capture, sets_the_last_words_of_an_interpreter_apart)
+{
+    static const char said[] = "Fatal Python error: Aborted\nold\nbefore\n"
+                               "not a Fatal Python error: no\n"
+                               "Fatal Python error: Segmentation fault\n\n"
+                               "Current thread 0x1 (most recent call first):\n  File \"a.py\"";
+    char trace[256];
+    mu__capture_init(&c);
+    mu_check_eq(mu__capture_trace(&c, trace, sizeof trace), 0u);
+    (void)feed_all(MU__CAPTURE_STDERR, said, 28, NULL);
+    (void)feed_all(MU__CAPTURE_STDERR, said + 28, sizeof said - 29, NULL);
+    mu_check_eq(mu__capture_trace(&c, trace, sizeof trace), strlen(trace));
+    mu_check_str(trace, "Fatal Python error: Segmentation fault\n\n"
+                        "Current thread 0x1 (most recent call first):\n  File \"a.py\"");
+    (void)mu__capture_trace(&c, trace, 88); /* one byte too few for the last line */
+    mu_check_str(trace, "Fatal Python error: Segmentation fault\n\n"
+                        "Current thread 0x1 (most recent call first):");
+    (void)mu__capture_trace(&c, trace, 12);
+    mu_check_str(trace, "Fatal Pytho");
+
+    mu__capture_init(&c);
+    (void)feed_all(MU__CAPTURE_STDERR, "Fatal error: Python\n", 20, NULL);
+    mu_check_eq(mu__capture_trace(&c, trace, sizeof trace), 0u);
+    mu_check_str(trace, "");
+}
