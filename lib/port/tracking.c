@@ -57,22 +57,40 @@ static void report(const mu__tracking *t, const char *dir, const char *why);
 
 /* ---- open and close ------------------------------------------------------------------------ */
 
-/* What this process is, in the words of a file's first line. */
-static void describe_host(mu__track_run *run, const char *run_id)
+/* "-": a system without boot ids has one boot only. */
+static mu_err describe_boot(const mu_sys *sys, mu__track_run *run)
 {
-    struct stat ns;
-    mu__proc_stat st;
-    (void)snprintf(run->run_id, sizeof run->run_id, "%s", run_id);
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int fd = sys->open("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+    if (fd < 0 && errno != ENOENT)
+        return MU_ERRNO(errno);
     ssize_t n = fd >= 0 ? read(fd, run->boot_id, sizeof run->boot_id - 1) : 0;
     if (fd >= 0)
         (void)close(fd);
     run->boot_id[n > 0 ? strcspn(run->boot_id, "\n") : 0] = '\0';
     if (!run->boot_id[0])
         (void)snprintf(run->boot_id, sizeof run->boot_id, "-");
-    run->pid_ns = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
+    return MU_OK;
+}
+
+/*
+ * What this process is, in the words of a file's first line. One who did not know its boot would
+ * take every other run's file for one of a boot before, and throw away the names of what still
+ * lives.
+ */
+static mu_err describe_host(const mu_sys *sys, mu__track_run *run, const char *run_id)
+{
+    struct stat ns;
+    mu__proc_stat st;
+    (void)snprintf(run->run_id, sizeof run->run_id, "%s", run_id);
     run->host_pid = (int32_t)getpid();
-    run->host_start = mu__proc_read_stat(getpid(), &st) == MU_OK ? st.start : 0;
+    if (stat("/proc/self/ns/pid", &ns) != 0)
+        return MU_ERRNO(errno);
+    run->pid_ns = ns.st_ino;
+    mu_err err = mu__proc_read_stat(getpid(), &st);
+    if (err != MU_OK)
+        return err;
+    run->host_start = st.start;
+    return describe_boot(sys, run);
 }
 
 /* The first line; the file has its name, and its lock, before any process is there to be named. */
@@ -88,7 +106,8 @@ static mu_err begin_file(mu__tracking *t)
     return err;
 }
 
-static mu_err open_file(mu__tracking *t, mu_error *ret_error)
+/* `known`: what came of finding out who this process is. */
+static mu_err open_file(mu__tracking *t, mu_err known, mu_error *ret_error)
 {
     const char *dir = mu__options(t->system)->tracking_dir, *runtime_dir = NULL;
     char standard[PATH_MAX];
@@ -99,6 +118,9 @@ static mu_err open_file(mu__tracking *t, mu_error *ret_error)
     if (!dir || !dir[0])
         return MU_OK;
     mu_err err = choose_dir(t, dir, ret_error);
+    if (err == MU_OK && known != MU_OK)
+        err = mu_error_set(ret_error, known, "tracking_dir %s: what this process is: %s", dir,
+                           mu_strerror(known));
     if (err == MU_OK) {
         mu__track_sweep(t->sys, t->dir_fd, &t->run.run, mu__hook(t->system), &t->swept);
         err = begin_file(t);
@@ -128,9 +150,9 @@ mu_err mu__tracking_open(mu_system *system, const char *run_id, mu__tracking **r
     mu_lock_init(&t->lock);
     mu__buffer_init(&t->pending, sys, PENDING_MAX);
     t->run.kind = MU__TRACK_RUN;
-    describe_host(&t->run.run, run_id);
+    mu_err known = describe_host(sys, &t->run.run, run_id);
     (void)snprintf(t->name, sizeof t->name, "%s" MU__TRACK_SUFFIX, run_id);
-    mu_err err = open_file(t, &own);
+    mu_err err = open_file(t, known, &own);
     if (err != MU_OK) {
         (void)mu_error_set(ret_error, err, "%s", own.message);
         mu__tracking_free(&t);

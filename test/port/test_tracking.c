@@ -511,6 +511,46 @@ MU_TEST(tracking, the_next_start_sweeps_what_host_and_warden_left)
     rmdir(dir);
 }
 
+static int no_boot_open(const char *path, int flags, mode_t mode)
+{
+    if (strstr(path, "boot_id")) {
+        errno = EMFILE;
+        return -1;
+    }
+    return mu__sys_real.open(path, flags, mode);
+}
+
+MU_TEST(tracking, S3_a_start_that_cannot_tell_its_boot_throws_no_file_of_another_run_away)
+{
+    char dir[64];
+    int warden, pids[3];
+    make_dir(dir);
+    mu_role host = mu_role_start("tracked_host", dir, "0", NULL);
+    mu_check_eq(sscanf(mu_role_line(&host, 20000), "%d %*s %d %d %d", &warden, &pids[0], &pids[1],
+                       &pids[2]),
+                4);
+    mu_check_eq(kill(warden, SIGSTOP), 0);
+    mu_check_eq(kill(host.pid, SIGKILL), 0);
+    mu_check_eq(kill(warden, SIGKILL), 0);
+    mu_check_eq(mu_role_end(&host, 10000), -SIGKILL);
+
+    mu_error error = MU_ERROR_INIT;
+    mu_system *system = NULL;
+    mu_system_options options = options_for(dir);
+    mu_sys blind = mu__sys_real;
+    blind.open = no_boot_open;
+    options.sys = &blind;
+    mu_check_err(mu_system_start(&options, &system, &error), MU_ERRNO(EMFILE));
+    mu_check_contains(error.message, dir);
+    mu_error_clear(&error);
+    mu_check_eq(files_in(dir), 1);
+
+    system = start(dir); /* one who knows it sweeps what the file names */
+    mu_check_eq(mu_system_stop(&system), 0u);
+    mu_check_eq(files_in(dir), 0);
+    rmdir(dir);
+}
+
 MU_TEST(tracking, S3_a_host_killed_at_any_write_of_its_file_leaves_nothing_that_is_not_swept,
         .timeout = 120)
 {
