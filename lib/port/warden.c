@@ -24,6 +24,7 @@ static void make_run_id(char run_id[MU__WP_RUN_ID_MAX]);
 static mu_err launch(mu__warden *warden, mu_error *ret_error);
 static mu_err ask_to_stop(mu__warden *warden, int64_t deadline);
 static void await_end(mu__warden *warden, const mu__link *link, int64_t deadline);
+static void cancel_alarms(mu__warden *warden);
 
 /* ---- start and stop ------------------------------------------------------------------------ */
 
@@ -58,12 +59,22 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
             mu__tracking_close(warden->tracking, true);
     }
     if (err != MU_OK) {
+        cancel_alarms(warden);
         mu__warden_unref(warden);
         return err;
     }
     mu__slot_set(system, MU__SLOT_WARDEN, warden);
     *ret_warden = warden;
     return MU_OK;
+}
+
+/* Twice: one that was firing may have set itself anew while the first call waited. */
+static void cancel_alarms(mu__warden *warden)
+{
+    for (int i = 0; i < 2; i++) {
+        (void)mu__alarm_cancel(warden->system, &warden->watch_alarm);
+        (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
+    }
 }
 
 void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
@@ -78,11 +89,7 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
     mu_lock_release(&warden->lock);
     bool obeyed = ask_to_stop(warden, deadline) == MU_OK;
     mu__wreck wreck;
-    /* Twice: one that was firing may have set itself anew while the first call waited. */
-    for (int i = 0; i < 2; i++) {
-        (void)mu__alarm_cancel(warden->system, &warden->watch_alarm);
-        (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
-    }
+    cancel_alarms(warden);
     if (mu__warden_take_link(warden, NULL, &wreck)) {
         mu__io_remove(warden->system, &wreck.link->source);
         if (!obeyed) {

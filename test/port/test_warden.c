@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "base/sys.h"
+#include "port/warden_impl.h"
 #include "runtime/runtime.h"
 #include "support/mu_test.h"
 
@@ -502,4 +505,47 @@ MU_TEST(warden, nobody_is_called_after_forget)
         mu__child_unref(child);
     }
     end(&w);
+}
+
+/* ---- starts that fail ---------------------------------------------------------------------- */
+
+static int watch_nothing(int epoll, int op, int fd, struct epoll_event *event)
+{
+    (void)epoll, (void)op, (void)fd, (void)event;
+    errno = ENOSPC;
+    return -1;
+}
+
+static _Atomic bool rung;
+
+static void ring(mu__alarm *alarm)
+{
+    (void)alarm;
+    atomic_store(&rung, true);
+}
+
+/* An alarm of what has been freed would fire into the blocks that have taken its place. */
+MU_TEST(warden, one_whose_socket_cannot_be_watched_leaves_no_alarm)
+{
+    enum { BLOCKS = 64 };
+    world w;
+    begin_with(&w, mu__sys_real.pidfd_send_signal, 500); /* asked each 50 ms */
+    mu__warden_stop(&w.warden, 10000);
+    w.sys.epoll_ctl = watch_nothing;
+    mu_error error = MU_ERROR_INIT;
+    mu_check_err(mu__warden_start(w.system, NULL, &w.warden, &error), MU_ERRNO(ENOSPC));
+    mu_check_contains(error.message, "watching the warden");
+    mu_error_clear(&error);
+    void *taken[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        taken[i] = malloc(sizeof(struct mu__warden));
+        memset(taken[i], 0xff, sizeof(struct mu__warden));
+    }
+    mu__alarm after = {.fire = ring};
+    mu_check_ok(mu__alarm_set(w.system, &after, mu_now(w.system) + MU_SECOND / 5));
+    mu_wait_until(atomic_load(&rung), 10000);
+    (void)mu__alarm_cancel(w.system, &after); /* waits for the end of `ring` */
+    for (int i = 0; i < BLOCKS; i++)
+        free(taken[i]);
+    mu_check_eq(mu__runtime_stop(&w.system), 0u);
 }
