@@ -215,20 +215,22 @@ static mu_err entry_take(struct entry *entry, char byte, char *value, size_t siz
 /*
  * Asked of one whose environment was empty. One that dies, and a thread of the kernel's, has no
  * memory; one in the middle of execve has, with an environment that is yet to be placed, or has
- * been by now. What is left was given none.
+ * been by now. What is left was given none - once its code has a place, which the kernel says last:
+ * before that the environment begins and ends at one address while it is being laid down.
  */
 static bool is_in_exec(pid_t pid)
 {
     char path[40], text[1024];
-    unsigned long long vsize, env_start, env_end;
+    unsigned long long vsize, code, env_start, env_end;
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open_proc(path);
     ssize_t n = fd >= 0 ? read_some(fd, text, sizeof text - 1) : -1;
     if (fd >= 0)
         (void)close(fd);
     text[n > 0 ? n : 0] = '\0';
-    return nth_field(text, 23, &vsize) && vsize != 0 && nth_field(text, 50, &env_start) &&
-           nth_field(text, 51, &env_end) && (env_end == 0 || env_end > env_start);
+    return nth_field(text, 23, &vsize) && vsize != 0 && nth_field(text, 26, &code) &&
+           nth_field(text, 50, &env_start) && nth_field(text, 51, &env_end) &&
+           (code == 0 || env_end == 0 || env_end > env_start);
 }
 
 /* Of a whole line of /proc/PID/stat, counted as proc(5) counts them; n is 4 or more. */
