@@ -241,6 +241,15 @@ typedef struct arguments {
     size_t count;
 } arguments;
 
+/* A copy that ends with NULL and lives as long as the pool. */
+static char **own_argv(mu_pool *pool, const arguments *a)
+{
+    char **argv = own(pool, (a->count + 1) * sizeof *argv);
+    if (argv)
+        memcpy(argv, a->argv, a->count * sizeof *argv);
+    return argv;
+}
+
 static mu_err add(mu_pool *pool, arguments *a, const char *text, mu_error *error)
 {
     if (!text)
@@ -340,10 +349,9 @@ static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options,
         err = add_all(pool, &a, options->preload, error);
     if (err != MU_OK)
         return err;
-    char **argv = own(pool, (a.count + 1) * sizeof *argv);
+    char **argv = own_argv(pool, &a);
     if (!argv)
         return MU_ENOMEM;
-    memcpy(argv, a.argv, a.count * sizeof *argv);
     pool->spec.fork_argv = pool->spec.argv + pool->n_launch;
     pool->fork_spec = pool->spec;
     pool->fork_spec.argv = argv;
@@ -369,10 +377,9 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
         err = add_all(pool, &a, options->args, error);
     if (err != MU_OK)
         return err;
-    char **argv = own(pool, (a.count + 1) * sizeof *argv);
+    char **argv = own_argv(pool, &a);
     if (!argv)
         return MU_ENOMEM;
-    memcpy(argv, a.argv, a.count * sizeof *argv);
     pool->spec =
         (mu__port_spec){.path = argv[0], .argv = argv, .max_frame = pool->options.max_frame};
     set_privileges(&pool->spec, options);
