@@ -83,14 +83,7 @@ static inline void forget_diary(diary *d)
 
 static inline mu_reason await_down(mu_ref ref)
 {
-    mu_message m;
-    mu_check_ok(mu_receive(&m, 10000));
-    mu_check_eq(m.tag, MU_TAG_DOWN);
-    mu_down_notice *down = m.data;
-    mu_check_eq(down->ref, ref);
-    mu_reason reason = down->reason;
-    mu_message_clear(&m);
-    return reason;
+    return await_down_within(ref, 10000);
 }
 
 static inline mu_reason await_exit(mu_pid from)

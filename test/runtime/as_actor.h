@@ -34,4 +34,30 @@ static inline void as_actor(void (*body)(mu_system *system))
     mu_check_eq(mu__runtime_stop(&run.system), 0u);
 }
 
+/* ---- waiting for deaths ---- */
+
+static inline mu_reason await_down_within(mu_ref ref, int64_t ms)
+{
+    mu_message m;
+    mu_check_ok(mu_receive(&m, ms));
+    mu_check_eq(m.tag, MU_TAG_DOWN);
+    mu_down_notice *down = m.data;
+    mu_check_eq(down->ref, ref);
+    mu_reason reason = down->reason;
+    mu_message_clear(&m);
+    return reason;
+}
+
+static inline mu_reason await_exit_within(mu_pid from, int64_t ms)
+{
+    mu_message m;
+    mu_check_ok(mu_receive(&m, ms));
+    mu_check_eq(m.tag, MU_TAG_EXIT);
+    mu_exit_notice *notice = m.data;
+    mu_check(mu_pid_equal(notice->from, from));
+    mu_reason reason = notice->reason;
+    mu_message_clear(&m);
+    return reason;
+}
+
 #endif

@@ -36,30 +36,6 @@ static mu_pid waiting_actor(mu_system *system)
     return pid;
 }
 
-static mu_reason expect_down(mu_ref ref)
-{
-    mu_message m;
-    mu_check_ok(mu_receive(&m, 5000));
-    mu_check_eq(m.tag, MU_TAG_DOWN);
-    mu_down_notice *down = m.data;
-    mu_check_eq(down->ref, ref);
-    mu_reason reason = down->reason;
-    mu_message_clear(&m);
-    return reason;
-}
-
-static mu_reason expect_exit(mu_pid from)
-{
-    mu_message m;
-    mu_check_ok(mu_receive(&m, 5000));
-    mu_check_eq(m.tag, MU_TAG_EXIT);
-    mu_exit_notice *notice = m.data;
-    mu_check(mu_pid_equal(notice->from, from));
-    mu_reason reason = notice->reason;
-    mu_message_clear(&m);
-    return reason;
-}
-
 MU_TEST(actor, a_system_starts_and_stops_and_leaves_nothing)
 {
     mu_system *system = start();
@@ -137,7 +113,7 @@ static void body_trap(mu_system *system)
     o.link = true;
     mu_pid pid;
     mu_check_ok(mu_spawn(system, &o, return_at_once, NULL, &pid));
-    mu_check_eq(expect_exit(pid).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_exit_within(pid, 5000).cls, MU_REASON_NORMAL);
 }
 MU_TEST(actor, LINK_02_a_trapping_actor_gets_the_end_as_a_message)
 {
@@ -155,7 +131,7 @@ static void body_kill(mu_system *system)
     mu_reason kill = mu_reason_kill();
     mu_check_ok(mu_exit_signal(pid, &kill));
     mu_check(!mu_alive(pid));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_KILLED);
+    mu_check_eq(await_down_within(ref, 5000).cls, MU_REASON_KILLED);
     mu_wait_until(mu_system_abandoned_threads(system) == 0, 2000);
 }
 MU_TEST(actor, LINK_04_kill_cannot_be_trapped_and_is_reported_as_killed)
@@ -183,7 +159,7 @@ static void body_abandon(mu_system *system)
     mu_check_ok(mu_monitor(pid, &ref));
     mu_reason kill = mu_reason_kill();
     mu_check_ok(mu_exit_signal(pid, &kill));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_KILLED);
+    mu_check_eq(await_down_within(ref, 5000).cls, MU_REASON_KILLED);
     mu_check(mu_pid_is_none(mu_whereis(system, "busy")));
     mu_check_eq(mu_system_abandoned_threads(system), 1u);
     atomic_store(&spin_on, false);
@@ -208,7 +184,7 @@ static void body_set(mu_system *system)
     mu_ref ref;
     mu_check_ok(mu_monitor(pid, &ref));
     mu_check_ok(mu_send(pid, mu_message_tag(GO)));
-    (void)expect_down(ref);
+    (void)await_down_within(ref, 5000);
     mu_message m;
     mu_check_eq(mu_receive(&m, 0), MU_ETIMEOUT);
 }
@@ -223,17 +199,17 @@ static void body_noproc(mu_system *system)
     mu_ref ref;
     mu_check_ok(mu_monitor(pid, &ref));
     mu_check_ok(mu_send(pid, mu_message_tag(GO)));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(ref, 5000).cls, MU_REASON_NORMAL);
     mu_check_eq(mu_link(pid), MU_ENOPROC);
     mu_check_ok(mu_trap_exit(true, NULL));
     mu_check_ok(mu_link(pid));
-    mu_check_eq(expect_exit(pid).code, MU_ENOPROC);
+    mu_check_eq(await_exit_within(pid, 5000).code, MU_ENOPROC);
     mu_check_ok(mu_monitor(pid, &ref));
-    mu_check_eq(expect_down(ref).code, MU_ENOPROC);
+    mu_check_eq(await_down_within(ref, 5000).code, MU_ENOPROC);
     mu_check_ok(mu_send(pid, mu_message_tag(GO)));
     mu_check_eq(mu_send_name(system, "nobody", mu_message_tag(GO)), MU_ENAMEUNKNOWN);
     mu_check_ok(mu_monitor_name(system, "nobody", &ref));
-    mu_check_eq(expect_down(ref).code, MU_ENOPROC);
+    mu_check_eq(await_down_within(ref, 5000).code, MU_ENOPROC);
     mu_reason r = mu_reason_shutdown();
     mu_check_ok(mu_exit_signal(pid, &r));
 }
@@ -264,7 +240,7 @@ static void body_order_of_death(mu_system *system)
             mu_check_ok(mu_receive(&m, 5000));
             mu_check_eq(m.tag, VALUE);
         }
-        mu_check_eq(expect_down(ref).code, 3);
+        mu_check_eq(await_down_within(ref, 5000).code, 3);
     }
 }
 MU_TEST(actor, LINK_08_messages_sent_before_death_precede_the_notice)
@@ -281,7 +257,7 @@ static void body_first_exit(mu_system *system)
         mu_reason one = mu_reason_exit(1, NULL), two = mu_reason_exit(2, NULL);
         mu_check_ok(mu_exit_signal(pid, &one));
         mu_check_ok(mu_exit_signal(pid, &two));
-        mu_check_eq(expect_down(ref).code, 1);
+        mu_check_eq(await_down_within(ref, 5000).code, 1);
     }
 }
 MU_TEST(actor, LINK_08_the_first_exit_signal_decides_the_reason)
@@ -333,7 +309,7 @@ static void body_names(mu_system *system)
         mu_check_eq(mu_spawn(system, &o, wait_for_go, NULL, &other), MU_ENAMETAKEN);
         mu_check_eq(mu_register("second", pid), MU_EALREADY_REGISTERED);
         mu_check_ok(mu_send_name(system, "holder", mu_message_tag(GO)));
-        (void)expect_down(ref);
+        (void)await_down_within(ref, 5000);
         mu_check(mu_pid_is_none(mu_whereis(system, "holder")));
         mu_check_eq(mu_register("holder", pid), MU_ENOPROC);
     }
@@ -431,7 +407,7 @@ static void racer(void *arg)
     mu_pid target = *(mu_pid *)arg;
     mu_ref ref;
     mu_check_ok(mu_monitor(target, &ref));
-    (void)expect_down(ref);
+    (void)await_down_within(ref, 5000);
 }
 static void body_race(mu_system *system)
 {
@@ -525,10 +501,10 @@ static void body_reasons(mu_system *system)
     o.link = true;
     mu_pid pid;
     mu_check_ok(mu_spawn(system, &o, end_as_told, NULL, &pid));
-    mu_check_eq(expect_exit(pid).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_exit_within(pid, 5000).cls, MU_REASON_NORMAL);
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         mu_check_ok(mu_spawn(system, &o, end_as_told, &reasons[i], &pid));
-        mu_reason got = expect_exit(pid);
+        mu_reason got = await_exit_within(pid, 5000);
         mu_check(mu_reason_equal(&got, &reasons[i]));
     }
 }
@@ -550,7 +526,7 @@ static void body_reason_kill(mu_system *system)
     o.link = true;
     mu_pid pid;
     mu_check_ok(mu_spawn(system, &o, end_with_kill, NULL, &pid));
-    mu_check_eq(expect_exit(pid).cls, MU_REASON_KILLED);
+    mu_check_eq(await_exit_within(pid, 5000).cls, MU_REASON_KILLED);
 }
 MU_TEST(actor, LINK_04_an_actor_that_ends_with_kill_takes_no_trapping_peer_along)
 {

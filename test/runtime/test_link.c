@@ -45,30 +45,6 @@ static void signal_to(mu_pid pid, mu_reason reason)
     mu_check_ok(mu_exit_signal(pid, &reason));
 }
 
-static mu_reason expect_down(mu_ref ref)
-{
-    mu_message m;
-    mu_check_ok(mu_receive(&m, 10000));
-    mu_check_eq(m.tag, MU_TAG_DOWN);
-    mu_down_notice *down = m.data;
-    mu_check_eq(down->ref, ref);
-    mu_reason reason = down->reason;
-    mu_message_clear(&m);
-    return reason;
-}
-
-static mu_reason expect_exit(mu_pid from)
-{
-    mu_message m;
-    mu_check_ok(mu_receive(&m, 10000));
-    mu_check_eq(m.tag, MU_TAG_EXIT);
-    mu_exit_notice *notice = m.data;
-    mu_check(mu_pid_equal(notice->from, from));
-    mu_reason reason = notice->reason;
-    mu_message_clear(&m);
-    return reason;
-}
-
 static void expect_tag(uint64_t tag)
 {
     mu_message m;
@@ -90,7 +66,7 @@ static void body_normal_end(mu_system *system)
     mu_ref ref;
     mu_pid pid = peer(system, wait_for_go, NULL, true, false, &ref);
     mu_check_ok(mu_send(pid, mu_message_tag(GO)));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
     mu_check_ok(mu_checkpoint());
     expect_nothing();
 }
@@ -106,7 +82,7 @@ static void end_self_normally(void *arg)
     mu_check_ok(mu_exit_signal(mu_self(), &normal));
     mu_check_eq(mu_checkpoint(), trapping ? MU_OK : MU_EKILLED);
     if (trapping)
-        mu_check_eq(expect_exit(mu_self()).cls, MU_REASON_NORMAL);
+        mu_check_eq(await_exit_within(mu_self(), 10000).cls, MU_REASON_NORMAL);
     mu_reason survived = mu_reason_exit(4, "survived");
     mu_exit(&survived); /* comes second: the signal has decided the reason */
 }
@@ -117,18 +93,18 @@ static void body_normal_signal(mu_system *system)
     signal_to(pid, mu_reason_normal());
     mu_check(mu_alive(pid));
     mu_check_ok(mu_send(pid, mu_message_tag(GO)));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
 
     mu_pid me = mu_self();
     pid = peer(system, pass_notice_on, &me, false, true, &ref);
     signal_to(pid, mu_reason_normal());
-    mu_check_eq(expect_exit(me).cls, MU_REASON_NORMAL); /* as it was sent, by me */
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_exit_within(me, 10000).cls, MU_REASON_NORMAL); /* as it was sent, by me */
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
 
     (void)peer(system, end_self_normally, NULL, false, false, &ref);
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
     (void)peer(system, end_self_normally, &me, false, true, &ref);
-    mu_check_eq(expect_down(ref).code, 4);
+    mu_check_eq(await_down_within(ref, 10000).code, 4);
 }
 MU_TEST(link, LINK_02_a_normal_exit_signal_ends_only_an_untrapping_actor_that_sends_it_to_itself)
 {
@@ -173,8 +149,8 @@ static void body_killed(mu_system *system)
     mu_pid me = mu_self();
     mu_pid trapping = peer(system, pass_notice_on, &me, false, true, &ref);
     signal_to(trapping, mu_reason_killed()); /* the reason, not the order */
-    mu_check_eq(expect_exit(me).cls, MU_REASON_KILLED);
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_exit_within(me, 10000).cls, MU_REASON_KILLED);
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
 }
 MU_TEST(link, LINK_04_to_linked_peers_killed_is_a_reason_like_any_other)
 {
@@ -197,7 +173,7 @@ static void body_queued_notice(mu_system *system)
     mu_check_ok(mu_unlink(pid));
     mu_check_ok(mu_trap_exit(false, &before));
     mu_check(before);
-    mu_check_eq(expect_exit(pid).code, 5);
+    mu_check_eq(await_exit_within(pid, 10000).code, 5);
     mu_check_ok(mu_checkpoint());
     expect_nothing();
 }
@@ -224,9 +200,9 @@ static void body_one_order(mu_system *system)
     for (int round = 0; round < 300; round++) {
         mu_pid pid = peer(system, talk_and_die, &me, true, false, NULL);
         expect_tag(VALUE);
-        mu_check_eq(expect_exit(pid).code, 6);
+        mu_check_eq(await_exit_within(pid, 10000).code, 6);
         expect_tag(GO);
-        mu_check_eq(expect_exit(pid).code, 7);
+        mu_check_eq(await_exit_within(pid, 10000).code, 7);
     }
     expect_nothing();
 }
@@ -275,18 +251,18 @@ static void body_monitors(mu_system *system)
     mu_pid pid = peer(system, exit_with_five, NULL, false, false, &ref);
     mu_wait_until(!mu_alive(pid), 10000);
     mu_check_ok(mu_demonitor(ref, false)); /* too late, and nobody asked for a flush */
-    mu_check_eq(expect_down(ref).code, 5);
+    mu_check_eq(await_down_within(ref, 10000).code, 5);
     mu_check_ok(mu_checkpoint()); /* watching harms nobody */
     mu_check_ok(mu_demonitor(ref, true));
 
     pid = peer(system, wait_for_go, NULL, false, false, &ref);
     (void)peer(system, drop_anothers_monitor, &ref, false, false, &other);
-    mu_check_eq(expect_down(other).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(other, 10000).cls, MU_REASON_NORMAL);
     mu_check_ok(mu_send(pid, mu_message_tag(GO)));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
 
     (void)peer(system, watch_oneself, &own, false, false, &other);
-    mu_check_eq(expect_down(other).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(other, 10000).cls, MU_REASON_NORMAL);
     mu_check(own != other && own != ref && other != ref);
     mu_check_eq(mu_monitor(pid, NULL), MU_EINVAL);
     expect_nothing();
@@ -303,7 +279,7 @@ static void body_recycled(mu_system *system)
     mu_ref ref;
     mu_pid old = peer(system, wait_for_go, NULL, false, false, &ref);
     mu_check_ok(mu_send(old, mu_message_tag(GO)));
-    (void)expect_down(ref);
+    (void)await_down_within(ref, 10000);
     mu_check(!mu_alive(old));
     mu_pid heir = old;
     for (int i = 0; i < 10000; i++) { /* the slot is free soon after the death is told */
@@ -311,7 +287,7 @@ static void body_recycled(mu_system *system)
         if (heir.slot == old.slot)
             break;
         mu_check_ok(mu_send(heir, mu_message_tag(GO)));
-        (void)expect_down(ref);
+        (void)await_down_within(ref, 10000);
     }
     mu_check_eq(heir.slot, old.slot);
     mu_check_ok(mu_send(old, mu_message_tag(GO)));
@@ -321,9 +297,9 @@ static void body_recycled(mu_system *system)
     mu_check_eq(mu_link(old), MU_ENOPROC);
     mu_check(mu_alive(heir));
     mu_check_ok(mu_send(heir, mu_message_tag(GO)));
-    mu_check_eq(expect_down(ref).cls, MU_REASON_NORMAL);
+    mu_check_eq(await_down_within(ref, 10000).cls, MU_REASON_NORMAL);
     mu_check_ok(mu_monitor(old, &ref));
-    mu_check_eq(expect_down(ref).code, MU_ENOPROC);
+    mu_check_eq(await_down_within(ref, 10000).code, MU_ENOPROC);
 }
 MU_TEST(link, LINK_10_a_pid_never_means_the_next_tenant_of_its_slot)
 {
@@ -354,7 +330,7 @@ static void body_names(mu_system *system)
     mu_check_ok(mu_register(longest, pid)); /* anybody may name another */
     mu_check_ok(mu_register("second", mu_self()));
     mu_check_ok(mu_send_name(system, longest, mu_message_tag(GO)));
-    (void)expect_down(ref);
+    (void)await_down_within(ref, 10000);
     mu_check(mu_pid_is_none(mu_whereis(system, longest)));
     mu_check_eq(mu_send_name(system, longest, mu_message_string(VALUE, "x")), MU_ENAMEUNKNOWN);
 }
