@@ -39,6 +39,7 @@ static void serve(warden *w);
 static void on_children(warden *w);
 static size_t forks_poll(const warden *w, struct pollfd *fds);
 static void reap(warden *w);
+static bool may_be_unnamed(warden *w, pid_t pid);
 static bool forks_spoke(const struct pollfd *fds, size_t count);
 static void sweep(warden *w);
 static int next_look_ms(const warden *w);
@@ -129,17 +130,25 @@ static void reap(warden *w)
         if (pid == 0)
             return;
         w->sweep_until = mu_clock_now(&mu__clock_monotonic) + SWEEP_NS;
-        if (!children_find_pid(&w->children, pid)) {
-            forks_read(&w->forks, &w->children); /* what it said stands there before it ends */
-            if (!children_find_pid(&w->children, pid) &&
-                forks_may_mean(&w->forks, &w->children, pid)) {
-                children_reap_known(&w->children);
-                forks_read(&w->forks, &w->children);
-                return;
-            }
+        if (may_be_unnamed(w, pid)) {
+            children_reap_known(&w->children); /* a server among them will name nobody any more */
+            if (may_be_unnamed(w, pid))
+                return; /* till a server speaks, which poll tells: all it has said is read */
         }
         children_reap_one(&w->children, pid);
     }
+}
+
+/*
+ * Reads before it answers, since what a process said stands there before it ends; and looks at what
+ * has been read, since nothing that is off the socket wakes the loop again.
+ */
+static bool may_be_unnamed(warden *w, pid_t pid)
+{
+    if (children_find_pid(&w->children, pid))
+        return false;
+    forks_read(&w->forks, &w->children);
+    return !children_find_pid(&w->children, pid) && forks_may_mean(&w->forks, &w->children, pid);
 }
 
 static size_t forks_poll(const warden *w, struct pollfd *fds)
