@@ -24,6 +24,7 @@
 #include "port/warden.h"
 #include "runtime/runtime.h"
 #include "support/mu_role.h"
+#include "support/mu_marked.h"
 #include "support/mu_test.h"
 
 static _Atomic int failures;
@@ -447,31 +448,6 @@ MU_ROLE(tracked_host)
         pause();
 }
 
-struct census {
-    const char *run_id;
-    int count;
-};
-
-static bool count_one(pid_t pid, void *arg)
-{
-    struct census *census = arg;
-    char run_id[MU__WP_RUN_ID_MAX];
-    mu__proc_stat st;
-    if (mu__proc_environ(pid, MU__ENV_RUN_ID, run_id, sizeof run_id) == MU_OK &&
-        strncmp(run_id, census->run_id, strlen(census->run_id)) == 0 &&
-        mu__proc_read_stat(pid, &st) == MU_OK && st.state != 'Z')
-        census->count++;
-    return true;
-}
-
-/* Living processes whose run id begins so. */
-static int processes_of(const char *run_id)
-{
-    struct census census = {run_id, 0};
-    mu_check_ok(mu__proc_each(count_one, &census));
-    return census.count;
-}
-
 static bool is_dead(pid_t pid)
 {
     mu__proc_stat st;
@@ -493,17 +469,18 @@ MU_TEST(tracking, the_next_start_sweeps_what_host_and_warden_left)
     mu_check_eq(sscanf(mu_role_line(&host, 20000), "%d %63s %d %d %d", &warden, run_id, &pids[0],
                        &pids[1], &pids[2]),
                 5);
-    mu_wait_until(processes_of(run_id) == 7, 10000); /* three, what they left, the warden */
+    mu_wait_until(mu_marked(MU__ENV_RUN_ID, run_id) == 7,
+                  10000);                  /* three, what they left, the warden */
     mu_check_eq(kill(warden, SIGSTOP), 0); /* so that neither can clean up after the other */
     mu_check_eq(kill(host.pid, SIGKILL), 0);
     mu_check_eq(kill(warden, SIGKILL), 0);
     mu_check_eq(mu_role_end(&host, 10000), -SIGKILL);
     for (int i = 0; i < 3; i++)
         mu_wait_until(is_dead(pids[i]), 10000);
-    mu_wait_until(is_dead(warden) && processes_of(run_id) == 3, 10000);
+    mu_wait_until(is_dead(warden) && mu_marked(MU__ENV_RUN_ID, run_id) == 3, 10000);
 
     mu_system *system = start(dir);
-    mu_check_eq(processes_of(run_id), 0);
+    mu_check_eq(mu_marked(MU__ENV_RUN_ID, run_id), 0);
     mu_check_eq(stats_of(system).swept_files, 1u);
     mu_check_eq(stats_of(system).swept_processes, 3u);
     mu_check_eq(mu_system_stop(&system), 0u);
@@ -565,7 +542,7 @@ MU_TEST(tracking, S3_a_host_killed_at_any_write_of_its_file_leaves_nothing_that_
         (void)kill(host.pid, SIGKILL);
         mu_check_eq(mu_role_end(&host, 10000), -SIGKILL);
         mu_system *system = start(dir);
-        mu_wait_until(processes_of(host_id) == 0, 5000);
+        mu_wait_until(mu_marked_prefix(MU__ENV_RUN_ID, host_id) == 0, 5000);
         mu_check_eq(mu_system_stop(&system), 0u);
         mu_check_eq(files_in(dir), 0);
         mu_check_lt(n, 40);

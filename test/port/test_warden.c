@@ -22,6 +22,7 @@
 #include "base/sys.h"
 #include "port/warden_impl.h"
 #include "runtime/runtime.h"
+#include "support/mu_marked.h"
 #include "support/mu_test.h"
 
 typedef struct world {
@@ -209,51 +210,15 @@ MU_TEST(warden, stop_takes_every_child_along)
     mu_check_eq(mu__runtime_stop(&w.system), 0u);
 }
 
-static bool has_run_id(pid_t pid, void *arg)
-{
-    char value[MU__WP_RUN_ID_MAX];
-    mu__proc_stat st;
-    const void **search = arg;
-    if (mu__proc_environ(pid, MU__ENV_RUN_ID, value, sizeof value) == MU_OK &&
-        strcmp(value, search[0]) == 0 && mu__proc_read_stat(pid, &st) == MU_OK && st.state != 'Z')
-        ++*(int *)(uintptr_t)search[1];
-    return true;
-}
-
 static int alive(const world *w)
 {
-    int count = 0;
-    const void *search[2] = {mu__warden_run_id(w->warden), &count};
-    mu_check_ok(mu__proc_each(has_run_id, search));
-    return count;
+    return mu_marked(MU__ENV_RUN_ID, mu__warden_run_id(w->warden));
 }
 
 /* Marked processes of this system; the warden itself carries no mark. */
-static bool has_mark(pid_t pid, void *arg)
-{
-    char value[MU__WP_MARK_MAX];
-    mu__proc_stat st;
-    const void **search = arg;
-    size_t size = strlen(search[0]);
-    if (mu__proc_environ(pid, MU__ENV_CHILD, value, sizeof value) == MU_OK &&
-        strncmp(value, search[0], size) == 0 && mu__proc_read_stat(pid, &st) == MU_OK &&
-        st.state != 'Z')
-        ++*(int *)(uintptr_t)search[1];
-    return true;
-}
-
 static int marked(const world *w)
 {
-    int count = 0;
-    const void *search[2] = {mu__warden_run_id(w->warden), &count};
-    mu_check_ok(mu__proc_each(has_mark, search));
-    return count;
-}
-
-/* What execs shows no mark for a moment: so it has to stay away for longer than that. */
-static bool no_mark_is_left(const world *w)
-{
-    return !mu_poll_until(marked(w) != 0, 15);
+    return mu_marked_prefix(MU__ENV_CHILD, mu__warden_run_id(w->warden));
 }
 
 MU_TEST(warden, children_of_a_killed_warden_are_lost_and_the_next_start_has_another)
@@ -273,7 +238,7 @@ MU_TEST(warden, children_of_a_killed_warden_are_lost_and_the_next_start_has_anot
     }
     mu_wait_until(atomic_load(&w.exits) == 4, 1000);
     mu_check_eq(atomic_load(&w.lost), 1);
-    mu_wait_until(no_mark_is_left(&w), 1000); /* what called setsid too */
+    mu_wait_until(marked(&w) == 0, 1000); /* what called setsid too */
     mu__child *child = start_sh(&w, "exit 3");
     mu_check_ok(mu__child_wait(child, soon(&w), &exit));
     mu_check_eq(exit.status, 3);
@@ -298,7 +263,7 @@ MU_TEST(warden, what_is_between_fork_and_exec_when_the_warden_dies_is_found_all_
         mu__child_unref(child);
     }
     /* The last round's have a second; those of all others have had theirs. */
-    mu_wait_until(no_mark_is_left(&w), 1000);
+    mu_wait_until(marked(&w) == 0, 1000);
     end(&w);
 }
 
@@ -313,10 +278,7 @@ MU_TEST(warden, stop_leaves_nothing_of_a_warden_that_has_just_died, .timeout = 1
         snprintf(run_id, sizeof run_id, "%s", mu__warden_run_id(w.warden));
         (void)kill(pid, SIGKILL);
         mu__warden_stop(&w.warden, 5000);
-        int count = 0;
-        const void *search[2] = {run_id, &count};
-        /* Nothing is left when stop returns; longer than an exec, which hides a mark. */
-        mu_check(!mu_poll_until((count = 0, mu__proc_each(has_mark, search), count != 0), 20));
+        mu_check_eq(mu_marked_prefix(MU__ENV_CHILD, run_id), 0);
         mu__child_unref(child);
         mu_check_eq(mu__runtime_stop(&w.system), 0u);
     }
@@ -372,9 +334,7 @@ MU_TEST(warden, a_warden_that_does_not_obey_is_killed_by_stop)
     mu_check(mu__child_exited(child, &exit));
     mu_check_eq((int)exit.kind, MU__EXIT_LOST);
     mu__child_unref(child);
-    int count = 0;
-    const void *search[2] = {run_id, &count};
-    mu_wait_until((count = 0, mu__proc_each(has_run_id, search), count == 0), 1000);
+    mu_wait_until(mu_marked(MU__ENV_RUN_ID, run_id) == 0, 1000);
     mu_check_eq(mu__runtime_stop(&w.system), 0u);
 }
 
@@ -431,7 +391,7 @@ static void hang(int kills)
     }
     mu_check_eq(atomic_load(&w.hung), 1);
     mu_check_eq(atomic_load(&w.lost), 1);
-    mu_wait_until(no_mark_is_left(&w), 5000);
+    mu_wait_until(marked(&w) == 0, 5000);
     mu__child *child = start_sh(&w, "exit 3");
     mu_check_ok(mu__child_wait(child, soon(&w), &exit));
     mu_check_eq(exit.status, 3);

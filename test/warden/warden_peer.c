@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/proc.h"
+#include "support/mu_marked.h"
 #include "support/mu_test.h"
 
 static void note_exit(peer *p, const uint8_t *body, size_t size)
@@ -218,38 +219,16 @@ void peer_drop(peer *p)
     mu_wait_until(processes_of_run(p->run_id) == 0, 1000);
 }
 
-struct search {
-    const char *run_id;
-    size_t size; /* of what is compared */
-    int count;
-};
-
-static bool search_one(pid_t pid, void *arg)
-{
-    struct search *search = arg;
-    char value[MU__WP_RUN_ID_MAX];
-    mu__proc_stat st;
-    if (mu__proc_environ(pid, MU__ENV_RUN_ID, value, sizeof value) == MU_OK &&
-        strncmp(value, search->run_id, search->size) == 0 &&
-        mu__proc_read_stat(pid, &st) == MU_OK && st.state != 'Z' && st.state != 'X')
-        search->count++;
-    return true;
-}
-
 int processes_of_run(const char *run_id)
 {
-    struct search search = {run_id, strlen(run_id) + 1, 0};
-    mu_check_ok(mu__proc_each(search_one, &search));
-    return search.count;
+    return mu_marked(MU__ENV_RUN_ID, run_id);
 }
 
 int processes_of_host(int host_pid)
 {
     char prefix[32];
     snprintf(prefix, sizeof prefix, "%d-", host_pid);
-    struct search search = {prefix, strlen(prefix), 0};
-    mu_check_ok(mu__proc_each(search_one, &search));
-    return search.count;
+    return mu_marked_prefix(MU__ENV_RUN_ID, prefix);
 }
 
 bool process_exists(int pid)
