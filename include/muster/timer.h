@@ -6,8 +6,8 @@
  *     mu_timer_cancel(system, t, &left_ms);
  *
  * Delays are milliseconds, deadlines are CLOCK_MONOTONIC nanoseconds as mu_now returns them. A
- * timer never fires early; different deadlines fire in their order. A timer vanishes when its
- * destination dies and outlives the actor that made it.
+ * timer never fires early; different deadlines fire in their order. A timer for an actor vanishes
+ * when that dies; every timer outlives the actor that made it.
  *
  * An actor that has been told to exit sets no timers: MU_EKILLED.
  *
@@ -47,6 +47,16 @@ mu_err mu_send_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer 
 mu_err mu_start_timer(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer);
 /* The same at an absolute time, as mu_send_at. */
 mu_err mu_start_timer_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer);
+
+/*
+ * As mu_send_after and mu_start_timer, to whoever holds `name` when the time has come: nobody's
+ * death ends such a timer, and if nobody holds the name then its message is destroyed. MU_EINVAL
+ * also: the name is NULL, empty or longer than MU_NAME_MAX; MU_ENOMEM, MU_ESTOPPED, MU_EFORKED.
+ */
+mu_err mu_send_after_name(mu_system *system, const char *name, int64_t delay_ms, mu_message message,
+                          mu_timer *ret_timer);
+mu_err mu_start_timer_name(mu_system *system, const char *name, int64_t delay_ms,
+                           mu_message message, mu_timer *ret_timer);
 
 /*
  * Sends an empty message with `tag` every `period_ms` (> 0), at a fixed rate, until cancelled or

@@ -7,6 +7,7 @@
  * it is held while io.lock is taken, never the other way round.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include <muster/timer.h>
 
@@ -20,7 +21,8 @@ typedef struct mu__timer {
     int64_t period_ns;              /* 0: once */
     bool cancelled;                 /* when it was about to fire: it delivers nothing any more */
     mu__node *node;                 /* what will be sent; made beforehand, so firing cannot fail */
-    struct mu__timer *next, **link; /* list of the destination's timers */
+    struct mu__timer *next, **link; /* list of the destination's timers; NULL: it is a name */
+    char name[];                    /* without a pid: whoever holds it when the timer fires */
 } mu__timer;
 
 void mu__timers_init(mu_system *system)
@@ -57,6 +59,8 @@ static mu_err enter_locked(mu__timers *timers, mu__timer *timer) MU_REQUIRES(&ti
     timer->id = (uint64_t)slot->generation << 32 | index;
 
     mu__actor *actor = mu__actor_of(timer->pid);
+    if (!actor)
+        return MU_OK;
     timer->next = actor->timers;
     timer->link = &actor->timers;
     if (timer->next)
@@ -73,7 +77,8 @@ static void leave_locked(mu__timers *timers, mu__timer *timer) MU_REQUIRES(&time
     slot->generation++;
     slot->next_free = timers->first_free;
     timers->first_free = index;
-    *timer->link = timer->next;
+    if (timer->link)
+        *timer->link = timer->next;
     if (timer->next)
         timer->next->link = timer->link;
 }
@@ -115,7 +120,7 @@ static void fire_timer(mu__alarm *alarm)
 {
     mu__timer *timer = (mu__timer *)alarm;
     mu_system *system = timer->system;
-    mu_pid pid = timer->pid;
+    mu_pid pid = timer->name[0] ? mu_whereis(system, timer->name) : timer->pid;
 
     mu_lock_acquire(&system->timers.lock);
     /* A timer whose destination died meanwhile has nobody left who would end it. */
@@ -133,18 +138,26 @@ static void fire_timer(mu__alarm *alarm)
     mu_lock_release(&system->timers.lock);
     if (!again)
         timer_free(timer);
-    if (due)
+    if (due && mu__actor_of(pid))
         (void)mu__deliver(mu__actor_of(pid), pid, due);
+    else
+        mu__node_free(due); /* nobody holds the name */
 }
 
 /* ---- setting ------------------------------------------------------------------------------ */
+
+typedef struct destination {
+    mu_system *system;
+    mu_pid pid;
+    const char *name; /* NULL: `pid`; else nobody in particular until the timer fires */
+} destination;
 
 /* Enters and arms a timer; takes it over in every case. */
 static mu_err set_timer(mu__timer *timer, int64_t deadline, mu_timer *ret_timer)
 {
     mu_system *system = timer->system;
     mu_lock_acquire(&system->timers.lock);
-    bool lives = mu__living(timer->pid);
+    bool lives = timer->name[0] || mu__living(timer->pid);
     mu_err err = lives ? enter_locked(&system->timers, timer) : MU_OK;
     mu_timer id = timer->id;
     if (lives && err == MU_OK) {
@@ -162,14 +175,15 @@ static mu_err set_timer(mu__timer *timer, int64_t deadline, mu_timer *ret_timer)
     return err;
 }
 
-static mu_err timer_new(mu_pid pid, mu_message message, mu__timer **ret_timer)
+static mu_err timer_new(const destination *to, mu_message message, mu__timer **ret_timer)
 {
-    mu_system *system = pid.system;
+    mu_system *system = to->system;
+    size_t name_size = to->name ? strlen(to->name) + 1 : 1;
     mu__timer *timer = NULL;
     mu__node *node = NULL;
     if (message.tag != MU_TAG_NOMEM) {
-        timer = system->sys->alloc(sizeof *timer);
-        node = mu__node_new(MU__KIND_MESSAGE, pid.generation, message, (mu__reply_to){NULL, 0});
+        timer = system->sys->alloc(sizeof *timer + name_size);
+        node = mu__node_new(MU__KIND_MESSAGE, to->pid.generation, message, (mu__reply_to){NULL, 0});
     }
     if (!timer || !node) {
         free(timer);
@@ -178,7 +192,8 @@ static mu_err timer_new(mu_pid pid, mu_message message, mu__timer **ret_timer)
         mu_message_clear(&message);
         return MU_ENOMEM;
     }
-    *timer = (mu__timer){.system = system, .pid = pid, .node = node};
+    *timer = (mu__timer){.system = system, .pid = to->pid, .node = node};
+    memcpy(timer->name, to->name ? to->name : "", name_size);
     timer->alarm.fire = fire_timer;
     *ret_timer = timer;
     return MU_OK;
@@ -190,32 +205,59 @@ static mu_err refuse(mu_err err, mu_message *message)
     return err;
 }
 
-/* Errors of use that concern every way of setting a timer. */
-static mu_err check_destination(mu_pid pid)
+static destination to_pid(mu_pid pid)
 {
-    if (!pid.system || !mu__actor_of(pid))
+    return (destination){.system = pid.system, .pid = pid};
+}
+
+static destination to_name(mu_system *system, const char *name)
+{
+    return (destination){.system = system, .name = name ? name : ""};
+}
+
+/* Errors of use that concern every way of setting a timer. */
+static mu_err check(const destination *to)
+{
+    size_t length = to->name ? strlen(to->name) : 0;
+    if (!to->system || (to->name ? length == 0 || length > MU_NAME_MAX : !mu__actor_of(to->pid)))
         return MU_EINVAL;
     if (mu_checkpoint() != MU_OK)
         return MU_EKILLED; /* one that has been told to exit sends nothing, later neither */
-    return mu__usable(pid.system);
+    return mu__usable(to->system);
+}
+
+static mu_err send_at(destination to, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
+{
+    bool sound = deadline_ns >= 0 && mu__notice_is_whole(&message);
+    mu_err err = sound ? check(&to) : MU_EINVAL;
+    if (err != MU_OK)
+        return refuse(err, &message);
+    mu__timer *timer = NULL;
+    err = timer_new(&to, message, &timer);
+    return err == MU_OK ? set_timer(timer, deadline_ns, ret_timer) : err;
+}
+
+static mu_err send_after(destination to, int64_t delay_ms, mu_message message, mu_timer *ret_timer)
+{
+    if (delay_ms < 0 || !to.system)
+        return refuse(MU_EINVAL, &message);
+    return send_at(to, mu_deadline(mu__now(to.system), delay_ms), message, ret_timer);
 }
 
 mu_err mu_send_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
 {
-    bool sound = deadline_ns >= 0 && mu__notice_is_whole(&message);
-    mu_err err = sound ? check_destination(pid) : MU_EINVAL;
-    if (err != MU_OK)
-        return refuse(err, &message);
-    mu__timer *timer = NULL;
-    err = timer_new(pid, message, &timer);
-    return err == MU_OK ? set_timer(timer, deadline_ns, ret_timer) : err;
+    return send_at(to_pid(pid), deadline_ns, message, ret_timer);
 }
 
 mu_err mu_send_after(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer)
 {
-    if (delay_ms < 0 || !pid.system)
-        return refuse(MU_EINVAL, &message);
-    return mu_send_at(pid, mu_deadline(mu__now(pid.system), delay_ms), message, ret_timer);
+    return send_after(to_pid(pid), delay_ms, message, ret_timer);
+}
+
+mu_err mu_send_after_name(mu_system *system, const char *name, int64_t delay_ms, mu_message message,
+                          mu_timer *ret_timer)
+{
+    return send_after(to_name(system, name), delay_ms, message, ret_timer);
 }
 
 static void notice_free(void *data)
@@ -225,35 +267,51 @@ static void notice_free(void *data)
     free(notice);
 }
 
-mu_err mu_start_timer_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
+static mu_err start_at(destination to, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
 {
-    if (deadline_ns < 0 || !pid.system)
+    if (deadline_ns < 0 || !to.system)
         return refuse(MU_EINVAL, &message);
     if (message.tag == MU_TAG_NOMEM)
         return MU_ENOMEM;
-    mu_timer_notice *notice = pid.system->sys->alloc(sizeof *notice);
+    mu_timer_notice *notice = to.system->sys->alloc(sizeof *notice);
     if (!notice)
         return refuse(MU_ENOMEM, &message);
     notice->message = message;
-    return mu_send_at(pid, deadline_ns,
-                      mu_message_take(MU_TAG_TIMER, notice, sizeof *notice, notice_free),
-                      ret_timer);
+    return send_at(to, deadline_ns,
+                   mu_message_take(MU_TAG_TIMER, notice, sizeof *notice, notice_free), ret_timer);
+}
+
+static mu_err start_after(destination to, int64_t delay_ms, mu_message message, mu_timer *ret_timer)
+{
+    if (delay_ms < 0 || !to.system)
+        return refuse(MU_EINVAL, &message);
+    return start_at(to, mu_deadline(mu__now(to.system), delay_ms), message, ret_timer);
+}
+
+mu_err mu_start_timer_at(mu_pid pid, int64_t deadline_ns, mu_message message, mu_timer *ret_timer)
+{
+    return start_at(to_pid(pid), deadline_ns, message, ret_timer);
 }
 
 mu_err mu_start_timer(mu_pid pid, int64_t delay_ms, mu_message message, mu_timer *ret_timer)
 {
-    if (delay_ms < 0 || !pid.system)
-        return refuse(MU_EINVAL, &message);
-    return mu_start_timer_at(pid, mu_deadline(mu__now(pid.system), delay_ms), message, ret_timer);
+    return start_after(to_pid(pid), delay_ms, message, ret_timer);
+}
+
+mu_err mu_start_timer_name(mu_system *system, const char *name, int64_t delay_ms,
+                           mu_message message, mu_timer *ret_timer)
+{
+    return start_after(to_name(system, name), delay_ms, message, ret_timer);
 }
 
 mu_err mu_send_interval(mu_pid pid, int64_t period_ms, uint64_t tag, mu_timer *ret_timer)
 {
-    mu_err err = period_ms <= 0 || tag >= MU_TAG_RESERVED ? MU_EINVAL : check_destination(pid);
+    const destination to = to_pid(pid);
+    mu_err err = period_ms <= 0 || tag >= MU_TAG_RESERVED ? MU_EINVAL : check(&to);
     if (err != MU_OK)
         return err;
     mu__timer *timer = NULL;
-    err = timer_new(pid, mu_message_tag(tag), &timer);
+    err = timer_new(&to, mu_message_tag(tag), &timer);
     if (err != MU_OK)
         return err;
     timer->period_ns = period_ms > MU_NEVER / MU_MS / 2 ? MU_NEVER / 2 : period_ms * MU_MS;
@@ -319,8 +377,13 @@ void mu__timers_drop(mu__actor *actor)
     }
 }
 
+/* Those for actors went with them; those for names are left. */
 void mu__timers_free(mu_system *system) MU_NO_TSA
 {
+    for (size_t i = 0; i < system->timers.room; i++) {
+        if (system->timers.table[i].timer)
+            timer_free(system->timers.table[i].timer);
+    }
     free(system->timers.table);
     mu_lock_deinit(&system->timers.lock);
 }

@@ -95,6 +95,56 @@ MU_TEST(timer, TIMER_03_TIMER_06_timers_end_with_the_actor_they_serve)
     as_actor(body_interval);
 }
 
+static void note_destroyed(void *data)
+{
+    atomic_fetch_add((_Atomic int *)data, 1);
+}
+
+/* timer_bif_SUITE:registered_process */
+static void body_name(mu_system *system)
+{
+    static _Atomic int destroyed;
+    mu_timer early, late, never;
+    mu_message m;
+    int64_t left;
+    atomic_store(&destroyed, 0);
+    mu_check_ok(mu_send_after_name(system, "later", 20, mu_message_tag(TICK), &early));
+    mu_check_ok(
+        mu_start_timer_name(system, "later", 30, mu_message_string(TICK, "wrapped"), &late));
+    mu_check_ok(mu_timer_read(system, early, &left)); /* nobody has the name yet */
+    mu_check_ok(mu_register("later", mu_self()));
+    mu_check_ok(mu_receive(&m, 10000));
+    mu_check_eq(m.tag, TICK);
+    mu_check_ok(mu_receive(&m, 10000));
+    mu_check_eq(m.tag, MU_TAG_TIMER);
+    mu_check_eq(((mu_timer_notice *)m.data)->timer, late);
+    mu_check_str(((mu_timer_notice *)m.data)->message.data, "wrapped");
+    mu_message_clear(&m);
+
+    mu_check_ok(mu_send_after_name(system, "nobody", 0,
+                                   mu_message_take(TICK, &destroyed, 1, note_destroyed), &never));
+    mu_wait_until(atomic_load(&destroyed) == 1, 10000);
+    mu_check_eq(mu_timer_read(system, never, &left), MU_ENOTFOUND);
+    mu_check_ok(mu_send_after_name(system, "nobody", 600000,
+                                   mu_message_take(TICK, &destroyed, 1, note_destroyed), &never));
+    mu_check_ok(mu_timer_cancel(system, never, &left));
+    mu_check_gt(left, 500000);
+    mu_check_eq(atomic_load(&destroyed), 2);
+    /* The system's end takes this one along: LeakSanitizer says if it does not. */
+    mu_check_ok(mu_send_after_name(system, "nobody", 600000, mu_message_string(TICK, "x"), NULL));
+    mu_check_eq(mu_receive(&m, 0), MU_ETIMEOUT);
+
+    mu_check_eq(mu_send_after_name(system, NULL, 1, mu_message_string(TICK, "x"), NULL), MU_EINVAL);
+    mu_check_eq(mu_send_after_name(system, "", 1, mu_message_string(TICK, "x"), NULL), MU_EINVAL);
+    mu_check_eq(mu_send_after_name(NULL, "a", 1, mu_message_string(TICK, "x"), NULL), MU_EINVAL);
+    mu_check_eq(mu_start_timer_name(system, "a", -1, mu_message_string(TICK, "x"), NULL),
+                MU_EINVAL);
+}
+MU_TEST(timer, TIMER_01_a_timer_for_a_name_goes_to_its_holder_when_it_fires)
+{
+    as_actor(body_name);
+}
+
 static void body_absolute(mu_system *system)
 {
     mu_timer t;
