@@ -13,6 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* PF_EXITING of linux/sched.h, shown in field 9. */
+enum { TASK_EXITING = 0x4 };
+
 /* The NAME=value being read; only its start, since what is longer cannot be asked for. */
 struct entry {
     const char *name;
@@ -44,18 +47,20 @@ mu_err mu__proc_parse_stat(const char *text, size_t size, mu__proc_stat *ret_sta
 
     mu__proc_stat st = {0};
     int ppid, pgrp, session;
+    unsigned flags;
     unsigned long long start;
-    /* Fields 3 to 6, then 7 to 21 skipped, then 22. */
+    /* Fields 3 to 6, then 9, then 22. */
     int n = sscanf(fields,
-                   " %c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                   &st.state, &ppid, &pgrp, &session, &start);
+                   " %c %d %d %d %*s %*s %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+                   &st.state, &ppid, &pgrp, &session, &flags, &start);
     long pid = strtol(text, NULL, 10);
-    if (n != 5 || pid <= 0)
+    if (n != 6 || pid <= 0)
         return MU_EDECODE;
     st.pid = (pid_t)pid;
     st.ppid = ppid;
     st.pgrp = pgrp;
     st.session = session;
+    st.exiting = (flags & TASK_EXITING) != 0;
     st.start = start;
     *ret_stat = st;
     return MU_OK;

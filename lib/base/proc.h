@@ -30,6 +30,7 @@ typedef struct mu__proc_stat {
     pid_t pgrp;
     pid_t session;
     char state;     /* R, S, D, T, Z, X */
+    bool exiting;   /* on its way out already, though perhaps no zombie yet */
     uint64_t start; /* clock ticks after boot: field 22 */
 } mu__proc_stat;
 

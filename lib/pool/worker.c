@@ -347,8 +347,8 @@ static mu_err open_channel(worker *w)
     mu__channel_ops ops = {on_notification, on_stray, w->slot};
     mu__port_pipes pipes;
     mu__port_take_pipes(w->port, &pipes);
-    return mu__channel_new(mu__sys(w->pool->system), &pipes, w->pool->options.max_frame, &ops,
-                           &w->channel);
+    return mu__channel_new(mu__sys(w->pool->system), &pipes, mu__port_child(w->port),
+                           w->pool->options.max_frame, &ops, &w->channel);
 }
 
 /* After so many attempts a start has failed; the next generation tries anew, after its back-off. */

@@ -12,7 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* After end of file the news of the death is moments away; a worker that lives on is at fault. */
+/* So long after end of file it is asked whether the worker is on its way out; one that lives on is
+ * at fault, one whose end has begun is waited for, however late the news comes. */
 enum { EOF_GRACE_MS = 1000 };
 
 /* For so many exchanges nobody looks again for an answer before sleeping, once one looked in vain.
@@ -31,7 +32,8 @@ struct mu__channel {
     size_t max_frame;
     mu__channel_ops ops;
     mu__port_pipes pipes;
-    int bell; /* eventfd */
+    mu__child *child; /* NULL: nobody can be asked whether it lives */
+    int bell;         /* eventfd */
 
     /* Set before the bell is rung. */
     mu__port_end end; /* written before `dead`, constant from then on */
@@ -62,8 +64,8 @@ static void close_pipes(mu__port_pipes *pipes)
     close_fd(&pipes->response_read);
 }
 
-mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, size_t max_frame,
-                       const mu__channel_ops *ops, mu__channel **ret_channel)
+mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, mu__child *child,
+                       size_t max_frame, const mu__channel_ops *ops, mu__channel **ret_channel)
 {
     mu_err err = MU_OK;
     mu__channel *channel = sys->alloc(sizeof *channel);
@@ -79,6 +81,7 @@ mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, size_t max
     atomic_store(&channel->refs, 1);
     channel->sys = sys;
     channel->max_frame = max_frame;
+    channel->child = child ? mu__child_ref(child) : NULL;
     channel->ops = *ops;
     channel->pipes = *take_pipes;
     *take_pipes = (mu__port_pipes){-1, -1, -1};
@@ -100,6 +103,7 @@ void mu__channel_unref(mu__channel *channel)
         return;
     close_pipes(&channel->pipes);
     close_fd(&channel->bell);
+    mu__child_unref(channel->child);
     mu__frame_reader_deinit(&channel->reader);
     mu__buffer_deinit(&channel->out);
     free(channel);
@@ -435,6 +439,8 @@ static mu__exchange converse(exchange *x, size_t request_size)
         if (n < 0)
             continue; /* EINTR, with and without SA_RESTART */
         if (n == 0) {
+            if (channel->child && mu__child_ending(channel->child))
+                continue; /* the bell will say so */
             (void)mu_error_set(&x->reply->error, MU_EPROTOCOL,
                                "the worker closed its answers and lives on");
             return protocol_fault(x, MU_EPROTOCOL);

@@ -40,11 +40,12 @@ typedef struct mu__channel_ops {
 } mu__channel_ops;
 
 /*
- * Takes the pipes over; if it fails they are closed. `ops` is copied; its ctx must live as long as
+ * Takes the pipes over; if it fails they are closed. `child` is the process at their other end,
+ * which is referenced; NULL: there is none to ask. `ops` is copied; its ctx must live as long as
  * somebody may own the exchange. MU_ENOMEM, MU_ESYS + errno.
  */
-mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, size_t max_frame,
-                       const mu__channel_ops *ops, mu__channel **ret_channel);
+mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, mu__child *child,
+                       size_t max_frame, const mu__channel_ops *ops, mu__channel **ret_channel);
 mu__channel *mu__channel_ref(mu__channel *channel);
 /* Closes the fds with the last reference. NULL is allowed. */
 void mu__channel_unref(mu__channel *channel);

@@ -3,6 +3,7 @@
  * thread comes in through mu__child_finish.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/proc.h"
 #include "port/warden_impl.h"
 #include "runtime/runtime.h"
 
@@ -321,6 +323,16 @@ uint64_t mu__child_start_time(const mu__child *child)
 int mu__child_pidfd(const mu__child *child)
 {
     return child->pidfd;
+}
+
+bool mu__child_ending(const mu__child *child)
+{
+    mu__proc_stat st;
+    struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
+    bool exiting = mu__proc_read_stat(child->pid, &st) != MU_OK || st.start != child->start ||
+                   st.state == 'Z' || st.exiting;
+    /* A pidfd tells of the end of the last thread: files are closed some time before that. */
+    return exiting || child->warden->sys->poll(&ended, 1, 0) > 0;
 }
 
 mu_err mu__child_signal(mu__child *child, int sig, mu__wp_scope scope)

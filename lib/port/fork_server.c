@@ -342,8 +342,8 @@ static mu_err open_channel(keeper *k)
     const mu__channel_ops ops = {.notification = no_notification, .stray = no_stray};
     mu__port_pipes pipes;
     mu__port_take_pipes(k->port, &pipes);
-    return mu__channel_new(mu__sys(k->server->system), &pipes, MU__FRAME_MAX_DEFAULT, &ops,
-                           &k->channel);
+    return mu__channel_new(mu__sys(k->server->system), &pipes, mu__port_child(k->port),
+                           MU__FRAME_MAX_DEFAULT, &ops, &k->channel);
 }
 
 static mu_next launch(keeper *k)

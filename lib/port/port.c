@@ -22,7 +22,6 @@
 #include "port/capture.h"
 #include "port/env.h"
 #include "port/oom.h"
-#include "port/warden.h"
 #include "runtime/actor.h"
 #include "runtime/io.h"
 

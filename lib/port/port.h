@@ -25,6 +25,7 @@
 #include "base/warden_proto.h"
 #include "port/exit.h"
 #include "port/stop_ladder.h"
+#include "port/warden.h"
 
 typedef struct mu__port mu__port;
 
@@ -85,7 +86,7 @@ void mu__port_watch(mu__port *port, void (*died)(void *ctx, const mu__port_end *
 
 int mu__port_os_pid(const mu__port *port);
 /* The process; borrowed. */
-struct mu__child *mu__port_child(const mu__port *port);
+mu__child *mu__port_child(const mu__port *port);
 /* When the process existed, on the system's clock. */
 int64_t mu__port_spawned_at(const mu__port *port);
 /* True, and how, once watchers are told. */

@@ -115,6 +115,13 @@ uint64_t mu__child_start_time(const mu__child *child);
 int mu__child_pidfd(const mu__child *child);
 
 /*
+ * Has its end begun, whether anybody was told of it or not? By the kernel's word, so that who finds
+ * its pipes closed need not guess by a clock: false means that at this moment it lives and is not
+ * on its way out. Never blocks.
+ */
+bool mu__child_ending(const mu__child *child);
+
+/*
  * Sends a signal, KILL of a whole tree included; never blocks, on_exit may call it. MU_OK: on its
  * way. MU_ENOTFOUND: it has exited. If the warden cannot take the request now, or is gone, the
  * signal goes to the leader alone, by its pidfd.

@@ -27,6 +27,10 @@ MU_TEST(proc, counts_fields_from_the_last_parenthesis)
     mu_check_eq(st.pgrp, 6);
     mu_check_eq(st.session, 7);
     mu_check_eq(st.start, 12345u);
+    mu_check(!st.exiting); /* bit 2 of field 9, which was 10 */
+    mu_check_ok(
+        parse("77 (a) R 5 6 7 8 9 4194308 11 12 13 14 15 16 17 18 19 20 21 22 12345 24\n", &st));
+    mu_check(st.exiting);
 }
 
 MU_TEST(proc, refuses_a_line_that_is_cut)

@@ -3,11 +3,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "fault_rig.h"
+#include "port/warden.h"
 
 /* Milliseconds from the moment that the dying worker wrote down until now. */
 static double ms_since_death(const mu_error *error)
@@ -111,6 +114,46 @@ MU_TEST(crash, C1_a_worker_that_exits_with_0_in_mid_request_is_named_and_replace
 MU_TEST(crash, C1_a_worker_that_exits_with_3_in_mid_request_is_named_and_replaced)
 {
     die_beside_another("exit", 3, "exit status 3");
+}
+
+/* Looks after an end of file that find nothing at once, as on a machine too busy to tell news. */
+static _Atomic int idle_looks;
+enum { IDLE_LOOKS = 3 };
+
+static int poll_in_vain(struct pollfd *fds, nfds_t count, int timeout)
+{
+    bool after_end_of_file = count == 2 && fds[1].fd < 0 && timeout > 0;
+    if (after_end_of_file && atomic_fetch_add(&idle_looks, 1) < IDLE_LOOKS)
+        return 0;
+    return mu__sys_real.poll(fds, count, timeout);
+}
+
+MU_TEST(crash, C1_a_death_whose_news_is_late_is_a_crash_all_the_same)
+{
+    mu_sys sys = mu__sys_real;
+    sys.poll = poll_in_vain;
+    mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+    options.sys = &sys;
+    options.warden_timeout_ms = 600000; /* nobody else shall make it go on */
+    pool_rig rig;
+    mu_future *future = NULL;
+    mu_value args = MU_VALUE_INIT;
+    rig_prepare_with(&rig, 1, &options);
+    rig.options.script = MU_TEST_ROOT "/faults/workers/misfit.py";
+    mu_check_ok(rig_open(&rig));
+    int warden = mu__warden_pid(mu__warden_of(rig.system));
+    fault_kill(warden, SIGSTOP); /* which would reap it and tell */
+    mu_check_ok(mu_value_pack(&args, NULL, "{s:s, s:i}", "how", "signal", "code", SIGKILL));
+    mu_check_ok(mu_pool_submit_future(rig.pool, "die", &args, NULL, &future));
+    mu_wait_until(atomic_load(&idle_looks) > IDLE_LOOKS, 20000);
+    mu_check(!mu_future_done(future));
+    fault_kill(warden, SIGCONT);
+    mu_check_err(mu_future_wait(future, MU_INFINITY, NULL, &rig.error), MU_ECRASHED);
+    mu_check_contains(rig.error.message, "SIGKILL");
+    mu_future_free(&future);
+    mu_value_clear(&args);
+    rig_check_books(&rig);
+    rig_stop(&rig);
 }
 
 MU_TEST(crash, C1_a_worker_that_dies_idle_costs_no_request)

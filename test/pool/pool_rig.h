@@ -34,23 +34,28 @@ static inline mu_start_method rig_start_method(void)
     return getenv("MUSTER_TEST_FORKED") ? MU_START_FORK_SERVER : MU_START_AUTO;
 }
 
-/* `hook` hears the system's events. */
-static inline void rig_prepare_heard(pool_rig *rig, int size, mu_event_hook hook)
+static inline void rig_prepare_with(pool_rig *rig, int size, const mu_system_options *options)
 {
-    mu_system_options system = MU_SYSTEM_OPTIONS_INIT;
-    system.event_hook = hook;
     *rig = (pool_rig){.options = MU_POOL_OPTIONS_INIT, .error = MU_ERROR_INIT};
     rig->options.size = size;
     rig->options.start_method = rig_start_method();
     rig->options.python_path = "/usr/bin/python3";
     rig->options.startup_timeout_ms = RIG_STARTUP_MS;
-    mu_err err = mu_system_start(&system, &rig->system, &rig->error);
+    mu_err err = mu_system_start(options, &rig->system, &rig->error);
     mu_check_msg(err == MU_OK, "%s: %s", mu_err_name(err), rig->error.message);
+}
+
+/* `hook` hears the system's events. */
+static inline void rig_prepare_heard(pool_rig *rig, int size, mu_event_hook hook)
+{
+    mu_system_options system = MU_SYSTEM_OPTIONS_INIT;
+    system.event_hook = hook;
+    rig_prepare_with(rig, size, &system);
 }
 
 static inline void rig_prepare(pool_rig *rig, int size)
 {
-    rig_prepare_heard(rig, size, (mu_event_hook){NULL, NULL});
+    rig_prepare_with(rig, size, NULL);
 }
 
 static inline mu_err rig_open(pool_rig *rig)

@@ -38,7 +38,7 @@ static void set_up_with(rig *r, const mu_sys *sys)
     r->peer_in = dup(request[0]);
     r->peer_out = response[1];
     mu__port_pipes pipes = {request[1], request[0], response[0]};
-    mu_check_ok(mu__channel_new(sys, &pipes, 1 << 20, &ops, &r->channel));
+    mu_check_ok(mu__channel_new(sys, &pipes, NULL, 1 << 20, &ops, &r->channel));
 }
 
 static void set_up(rig *r)
