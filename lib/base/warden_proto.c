@@ -328,6 +328,39 @@ mu_err mu__wp_decode_spawn(const uint8_t *body, size_t size, size_t n_passed, ch
     return err;
 }
 
+/* ---- fds ----------------------------------------------------------------------------------- */
+
+void mu__wp_attach_fds(struct msghdr *message, mu__wp_control *control, const int *fds,
+                       size_t count)
+{
+    if (count == 0)
+        return;
+    *control = (mu__wp_control){0};
+    message->msg_control = control->bytes;
+    message->msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+}
+
+void mu__wp_expect_fds(struct msghdr *message, mu__wp_control *control, size_t count)
+{
+    message->msg_control = control->bytes;
+    message->msg_controllen = CMSG_LEN(sizeof(int) * count);
+}
+
+size_t mu__wp_take_fds(const struct msghdr *message, int *ret_fds)
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(message); /* the kernel makes one of all fds */
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return 0;
+    size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(ret_fds, CMSG_DATA(c), count * sizeof(int));
+    return count;
+}
+
 /* ---- fields -------------------------------------------------------------------------------- */
 
 static void put(writer *w, const void *data, size_t size)

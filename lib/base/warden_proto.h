@@ -40,7 +40,8 @@
  * ends are on one machine. Lengths and counts are checked against what has arrived before anything
  * is used: the host is trusted, but a confused host must not take the children's owner down.
  *
- * Thread-safety: pure functions. Ownership: decoded strings point into the body they came from.
+ * Thread-safety: pure functions. Ownership: decoded strings point into the body they came from; fds
+ * that were taken out of a message are the taker's.
  */
 #ifndef MU_BASE_WARDEN_PROTO_H
 #define MU_BASE_WARDEN_PROTO_H
@@ -48,6 +49,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <muster/error.h>
 
@@ -230,5 +232,21 @@ mu_err mu__wp_decode_exited(const uint8_t *body, size_t size, mu__wp_exited *ret
 size_t mu__wp_vector_size(size_t body_size);
 mu_err mu__wp_decode_spawn(const uint8_t *body, size_t size, size_t n_passed, char **vector,
                            mu__wp_spawn *ret_spawn);
+
+/* Fds beside a message: the memfd of a large body comes first. */
+#define MU__WP_PASSED_MAX (MU__WP_FDS_MAX + 1)
+typedef union mu__wp_control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int) * MU__WP_PASSED_MAX)];
+} mu__wp_control;
+
+/* Sends them along; `control` has to live as long as `message`. 0 of them: nothing is changed. */
+void mu__wp_attach_fds(struct msghdr *message, mu__wp_control *control, const int *fds,
+                       size_t count);
+
+/* Before recvmsg: room for `count` fds and no more, so that the kernel drops what is too many. */
+void mu__wp_expect_fds(struct msghdr *message, mu__wp_control *control, size_t count);
+/* After it: how many have come, written to `ret_fds`. */
+size_t mu__wp_take_fds(const struct msghdr *message, int *ret_fds);
 
 #endif

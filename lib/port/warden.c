@@ -231,22 +231,10 @@ mu_err mu__warden_lock_link(mu__warden *warden, int64_t deadline, mu_error *ret_
 mu_err mu__warden_send_locked(mu__warden *warden, const void *data, size_t size, const int *fds,
                               size_t n_fds)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * (MU__WP_FDS_MAX + 1))];
-    } control;
+    mu__wp_control control;
     struct iovec part = {(void *)(uintptr_t)data, size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (n_fds > 0) {
-        memset(&control, 0, sizeof control);
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-    }
+    mu__wp_attach_fds(&message, &control, fds, n_fds);
     ssize_t n;
     do
         n = warden->sys->sendmsg(warden->link->fds.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

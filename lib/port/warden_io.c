@@ -72,16 +72,11 @@ void mu__warden_lost(mu__link *take_link)
 /* MU_ETIMEOUT: nothing there; MU_EWARDEN: end. What cannot be understood is skipped. */
 static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size, incoming *ret)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
+    mu__wp_control control;
     for (;;) {
         struct iovec part = {data, size};
-        struct msghdr message = {.msg_iov = &part,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control.bytes,
-                                 .msg_controllen = sizeof control.bytes};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+        mu__wp_expect_fds(&message, &control, 1);
         ssize_t n = warden->sys->recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n == 0 || (n < 0 && (errno == ECONNRESET || errno == EPIPE)))
             return MU_EWARDEN;
@@ -90,9 +85,7 @@ static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size
         if (n < 0)
             return MU_ETIMEOUT;
         *ret = (incoming){.body = data + MU__WP_HEADER_SIZE, .fd = -1};
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
-            memcpy(&ret->fd, CMSG_DATA(c), sizeof ret->fd);
+        (void)mu__wp_take_fds(&message, &ret->fd);
         if (mu__wp_decode_header(data, (size_t)n, &ret->header) == MU_OK)
             return MU_OK;
         if (ret->fd >= 0)

@@ -87,23 +87,12 @@ int forks_ask(forks *f, uint64_t request, const mu__wp_spawn *spec, const uint8_
 static int send_to(int socket, uint64_t request, const uint8_t *body, size_t size, const int *fds,
                    size_t n_fds)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * MU__WP_FDS_MAX)];
-    } control = {0};
+    mu__wp_control control;
     uint8_t header[MU__WP_HEADER_SIZE];
     mu__wp_encode_header(MU__WP_SPAWN, request, size, header);
     struct iovec parts[] = {{header, sizeof header}, {(void *)(uintptr_t)body, size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    if (n_fds > 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-    }
+    mu__wp_attach_fds(&message, &control, fds, n_fds);
     ssize_t n;
     do
         n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

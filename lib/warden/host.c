@@ -7,9 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PASSED_MAX (MU__WP_FDS_MAX + 1) /* the memfd of a large body comes first */
-
-static void take_fds(struct msghdr *message, int *fds, size_t *count);
 static host_state open_packet(packet *p, const uint8_t *data, size_t size, const int *fds,
                               size_t n_fds, int error);
 static int read_apart(packet *p, int memfd);
@@ -18,23 +15,17 @@ static host_state send_packet(host *h, const uint8_t *data, size_t size, int fd)
 host_state host_receive(host *h, packet *ret_packet)
 {
     static uint8_t data[MU__WP_HEADER_SIZE + MU__WP_INLINE_MAX];
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
-    } control;
+    mu__wp_control control;
     struct iovec part = {data, sizeof data};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = CMSG_LEN(sizeof(int) * PASSED_MAX)};
-    int fds[PASSED_MAX];
-    size_t n_fds = 0;
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    int fds[MU__WP_PASSED_MAX];
+    mu__wp_expect_fds(&message, &control, MU__WP_PASSED_MAX);
     ssize_t size = recvmsg(h->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (size < 0)
         return errno == EAGAIN || errno == EINTR ? HOST_BLOCKED : HOST_GONE;
     if (size == 0)
         return HOST_GONE;
-    take_fds(&message, fds, &n_fds);
+    size_t n_fds = mu__wp_take_fds(&message, fds);
     /* Fewer fds than were passed: this process may hold no more of them. */
     int error = message.msg_flags & MSG_CTRUNC ? EMFILE : 0;
     if (message.msg_flags & MSG_TRUNC)
@@ -75,18 +66,6 @@ host_state host_flush(host *h)
 host_state host_send(host *h, const uint8_t *data, size_t size)
 {
     return send_packet(h, data, size, -1);
-}
-
-static void take_fds(struct msghdr *message, int *fds, size_t *count)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        memcpy(fds, CMSG_DATA(c),
-               n * sizeof(int)); /* one such message by packet, PASSED_MAX long */
-        *count = n;
-    }
 }
 
 static host_state open_packet(packet *p, const uint8_t *data, size_t size, const int *fds,
@@ -133,21 +112,10 @@ static int read_apart(packet *p, int memfd)
 
 static host_state send_packet(host *h, const uint8_t *data, size_t size, int fd)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
+    mu__wp_control control;
     struct iovec part = {(void *)(uintptr_t)data, size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (fd >= 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof control.bytes;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    }
+    mu__wp_attach_fds(&message, &control, &fd, fd >= 0);
     ssize_t n;
     do
         n = sendmsg(h->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
