@@ -42,6 +42,15 @@ static bool linked_locked(const mu__actor *self, mu_pid pid) MU_NO_TSA
     return false;
 }
 
+/* Whether an edge between them may be laid now. */
+static mu_err both_live_locked(mu__actor *self, mu__actor *peer, mu_pid pid) MU_NO_TSA
+{
+    if (!mu__lives_locked(peer, pid))
+        return MU_ENOPROC;
+    /* With `self` dead nobody would take the edge down any more. */
+    return mu__lives_locked(self, mu__pid_of(self)) ? MU_OK : MU_EKILLED;
+}
+
 mu_err mu__link_pair(mu__actor *self, mu_pid pid) MU_NO_TSA
 {
     mu__actor *peer = mu__actor_of(pid);
@@ -52,11 +61,8 @@ mu_err mu__link_pair(mu__actor *self, mu_pid pid) MU_NO_TSA
     mu_err err = mine && theirs ? MU_OK : MU_ENOMEM;
     if (err == MU_OK) {
         lock_pair(self, peer);
-        if (!mu__lives_locked(peer, pid)) {
-            err = MU_ENOPROC;
-        } else if (!mu__lives_locked(self, mu__pid_of(self))) {
-            err = MU_EKILLED; /* nobody would take the edge down any more */
-        } else if (!linked_locked(self, pid)) {
+        err = both_live_locked(self, peer, pid);
+        if (err == MU_OK && !linked_locked(self, pid)) {
             push_edge(&self->links, &mine);
             push_edge(&peer->links, &theirs);
         }
@@ -77,11 +83,8 @@ mu_err mu__monitor_pair(mu__actor *self, mu_pid pid, mu_ref ref) MU_NO_TSA
     mu_err err = mine && theirs ? MU_OK : MU_ENOMEM;
     if (err == MU_OK) {
         lock_pair(self, peer);
-        if (!mu__lives_locked(peer, pid)) {
-            err = MU_ENOPROC;
-        } else if (!mu__lives_locked(self, mu__pid_of(self))) {
-            err = MU_EKILLED; /* nobody would take the edge down any more */
-        } else {
+        err = both_live_locked(self, peer, pid);
+        if (err == MU_OK) {
             push_edge(&self->monitors, &mine);
             push_edge(&peer->watchers, &theirs);
         }

@@ -104,4 +104,17 @@ static inline void expect_empty_mailbox(void)
     mu_check_eq(mu_receive(&m, 0), MU_ETIMEOUT);
 }
 
+/* ---- a start function that exits ---- */
+
+static inline mu_err start_raising(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    (void)extra;
+    (void)arg;
+    (void)ret_pid;
+    (void)ret_reason;
+    mu_reason reason = mu_reason_exit(77, "raised");
+    mu_exit(&reason);
+    return MU_OK;
+}
+
 #endif

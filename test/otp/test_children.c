@@ -22,17 +22,6 @@ static mu_err start_nothing(void *extra, void *arg, mu_pid *ret_pid, mu_reason *
     return *(mu_err *)arg;
 }
 
-static mu_err start_raising(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
-{
-    (void)extra;
-    (void)arg;
-    (void)ret_pid;
-    (void)ret_reason;
-    mu_reason reason = mu_reason_exit(77, "raised");
-    mu_exit(&reason);
-    return MU_OK;
-}
-
 MU_TEST(supervisor, SUP_21_start_child_gives_the_handle_or_the_reason_and_adds_nothing_that_failed)
 {
     mu_system *system = start_system();

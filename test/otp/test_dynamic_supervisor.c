@@ -23,17 +23,6 @@ MU_TEST(dynamic_supervisor, DYN_01_starts_empty_and_refuses_bad_options)
     stop_system(system);
 }
 
-static mu_err start_raising(void *extra, void *arg, mu_pid *ret_pid, mu_reason *ret_reason)
-{
-    (void)extra;
-    (void)arg;
-    (void)ret_pid;
-    (void)ret_reason;
-    mu_reason reason = mu_reason_exit(77, "raised");
-    mu_exit(&reason);
-    return MU_OK;
-}
-
 MU_TEST(dynamic_supervisor, DYN_02_every_result_of_start_child)
 {
     mu_system *system = start_system();

@@ -34,6 +34,23 @@ static inline void as_actor(void (*body)(mu_system *system))
     mu_check_eq(mu__runtime_stop(&run.system), 0u);
 }
 
+/* ---- one that waits ---- */
+
+enum { GO = 1 };
+
+/* A body that ends when it is sent GO. */
+static inline void wait_for_go(void *arg)
+{
+    (void)arg;
+    mu_message m;
+    while (mu_receive(&m, MU_INFINITY) == MU_OK) {
+        bool go = m.tag == GO;
+        mu_message_clear(&m);
+        if (go)
+            return;
+    }
+}
+
 /* ---- waiting for deaths ---- */
 
 static inline mu_reason await_down_within(mu_ref ref, int64_t ms)

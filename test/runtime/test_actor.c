@@ -8,25 +8,13 @@
 #include "runtime/as_actor.h"
 #include "runtime/slot.h"
 
-enum { GO = 1, VALUE, ASK };
+enum { VALUE = GO + 1, ASK };
 
 static mu_system *start(void)
 {
     mu_system *system = NULL;
     mu_check_ok(mu__runtime_start(NULL, &system));
     return system;
-}
-
-static void wait_for_go(void *arg)
-{
-    (void)arg;
-    mu_message m;
-    while (mu_receive(&m, MU_INFINITY) == MU_OK) {
-        bool go = m.tag == GO;
-        mu_message_clear(&m);
-        if (go)
-            return;
-    }
 }
 
 static mu_pid waiting_actor(mu_system *system)

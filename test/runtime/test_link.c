@@ -3,21 +3,9 @@
 
 #include "runtime/as_actor.h"
 
-enum { GO = 1, VALUE };
+enum { VALUE = GO + 1 };
 
 /* ---- peers -------------------------------------------------------------------------------- */
-
-static void wait_for_go(void *arg)
-{
-    (void)arg;
-    mu_message m;
-    while (mu_receive(&m, MU_INFINITY) == MU_OK) {
-        bool go = m.tag == GO;
-        mu_message_clear(&m);
-        if (go)
-            return;
-    }
-}
 
 /* Passes the first exit notice on to its creator, and ends. */
 static void pass_notice_on(void *arg)

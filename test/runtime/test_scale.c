@@ -6,8 +6,6 @@
 
 #include "runtime/as_actor.h"
 
-enum { GO = 1 };
-
 /* ---- many actors ---- */
 
 enum { ACTORS = MU_TEST_SANITIZED ? 1000 : 10000, ACTOR_BYTES = 16384 };
