@@ -33,6 +33,7 @@
 #ifndef MUSTER_POOL_H
 #define MUSTER_POOL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -288,6 +289,31 @@ typedef struct mu_execute_options {
 mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
                        const mu_execute_options *options, mu_value *ret_result,
                        mu_error *ret_error);
+
+/*
+ * The same, with the arguments in the call: a format string as mu_value_pack has it, and what it
+ * names.
+ *
+ *     err = mu_pool_executef(pool, "calculate", NULL, &result, &error, "{s:s}", "expression",
+ * "6*7");
+ *
+ * Errors besides: those of mu_value_pack; nothing was sent then. Blocks.
+ */
+mu_err mu_pool_executef(mu_pool *pool, const char *command, const mu_execute_options *options,
+                        mu_value *ret_result, mu_error *ret_error, const char *format, ...);
+mu_err mu_pool_vexecutef(mu_pool *pool, const char *command, const mu_execute_options *options,
+                         mu_value *ret_result, mu_error *ret_error, const char *format,
+                         va_list list);
+
+/*
+ * The same, with arguments and result as JSON texts, in which what JSON lacks has the form that
+ * mu_value_from_json describes. NULL: no arguments (nil). The caller frees *ret_json with free().
+ * Errors besides: those of mu_value_from_json; nothing was sent then. MU_ENOMEM also if the result
+ * is there and its text is not. Blocks.
+ */
+mu_err mu_pool_execute_json(mu_pool *pool, const char *command, const char *args_json,
+                            const mu_execute_options *options, char **ret_json,
+                            mu_error *ret_error);
 
 /* ---- asynchronous calls ------------------------------------------------------------------- */
 

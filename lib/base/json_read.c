@@ -19,6 +19,7 @@ typedef struct parser {
     mu__buffer scratch; /* a string with escapes, decoded */
     char point[8];      /* what the host's locale has for a decimal point */
     bool bad;           /* the text is at fault, at `at` */
+    bool cannot_travel; /* it is JSON, but what stands there is no value: the path is told too */
 } parser;
 
 /* A string of the text, or its decoded form in the scratch, where it may be changed. */
@@ -50,6 +51,12 @@ static void fail(parser *p, const char *what)
     mu__builder_fail(&p->builder, MU_EDECODE, what);
 }
 
+static void fail_value(parser *p, const char *what)
+{
+    p->cannot_travel = going(p);
+    fail(p, what);
+}
+
 static void skip_blanks(parser *p)
 {
     while (p->at < p->end && (*p->at == ' ' || *p->at == '\t' || *p->at == '\n' || *p->at == '\r'))
@@ -77,15 +84,19 @@ static void expect(parser *p, char c, const char *what)
         fail(p, what);
 }
 
-static mu_err tell(const parser *p, mu_error *error)
+static mu_err tell(parser *p, mu_error *error)
 {
     unsigned long line = 1, column = 1;
+    mu_error named = MU_ERROR_INIT;
+    mu_value none;
 
     for (const char *c = p->begin; c < p->at; c++, column++)
         if (*c == '\n')
             line++, column = 0;
-    return mu_error_set(error, p->builder.err, "line %lu, column %lu: %s", line, column,
-                        p->builder.what);
+    const char *what = p->builder.what;
+    mu_err err = mu_builder_finish(&p->builder, &none, &named); /* puts the path in front */
+    return mu_error_set(error, err, "line %lu, column %lu: %s", line, column,
+                        p->cannot_travel ? named.message : what);
 }
 
 mu_err mu__value_from_json(const mu_sys *sys, const char *text, size_t size, mu_value *ret_value,
@@ -291,7 +302,7 @@ static void put_integer(parser *p, const char *start, const char *end)
     for (const char *c = start + negative; c < end; c++) {
         uint64_t digit = (uint64_t)(*c - '0');
         if (number > (limit - digit) / 10) {
-            fail(p, "an integer of more than 64 bits");
+            fail_value(p, "an integer of more than 64 bits");
             return;
         }
         number = 10 * number + digit;
@@ -309,7 +320,7 @@ static void put_double(parser *p, const char *start, const char *end)
     const char *point = memchr(start, '.', (size_t)(end - start));
 
     if (end - start > NUMBER_MAX) {
-        fail(p, "a number of more than 400 characters");
+        fail_value(p, "a number of more than 400 characters");
         return;
     }
     if (point)
@@ -319,7 +330,7 @@ static void put_double(parser *p, const char *start, const char *end)
         (void)snprintf(text, sizeof text, "%.*s", (int)(end - start), start);
     double number = strtod(text, NULL);
     if (isinf(number))
-        fail(p, "a number that is too large for a double");
+        fail_value(p, "a number that is too large for a double");
     else
         mu_builder_double(&p->builder, number);
 }

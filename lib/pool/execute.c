@@ -216,6 +216,11 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
     case MU_ECANCELLED:
         (void)mu_error_set(error, err, "'%s' was cancelled", plan->command);
         break;
+    case MU_ETOOBIG:
+        (void)mu_error_set(error, err,
+                           "'%s': arguments of %zu bytes; a whole request may have %zu (max_frame)",
+                           plan->command, plan->args ? plan->args->size_ : 0, o->max_frame);
+        break;
     default:
         (void)mu_error_set(error, err, "'%s': %s", plan->command, mu_strerror(err));
         break;

@@ -147,9 +147,9 @@ MU_TEST(json, bad_text_is_refused_with_line_and_column)
     refused("+1", "line 1, column 1: not a JSON value");
     refused("NaN", "line 1, column 1: not a JSON value");
     refused("[-Infinity]", "line 1, column 2: not a JSON value");
-    refused("18446744073709551616", "line 1, column 1: an integer of more than 64 bits");
-    refused("-9223372036854775809", "line 1, column 1: an integer of more than 64 bits");
-    refused("1e309", "line 1, column 1: a number that is too large for a double");
+    refused("18446744073709551616", "line 1, column 1: $: an integer of more than 64 bits");
+    refused("-9223372036854775809", "line 1, column 1: $: an integer of more than 64 bits");
+    refused("1e309", "line 1, column 1: $: a number that is too large for a double");
     refused("\"abc", "line 1, column 5: the text ends inside a string");
     refused("\"a\nb\"", "line 1, column 3: a control character");
     refused("\"\\x\"", "line 1, column 3: an escape that JSON does not know");

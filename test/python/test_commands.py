@@ -137,6 +137,8 @@ class Errors(WorkerCase):
                 if how == "sick": raise Sick()
                 if how == "deep": return fail(how)
                 if how == "set": return {1, 2}
+                if how == "set inside": return {"rows": [1, {2: {1, 2}}]}
+                if how == "half a pair": return {"a": 2.5, "a.b": "\\ud800"}
                 if how == "tuple key": return {(1, 2): 3}
                 if how == "big int": return 2 ** 70
                 if how == "circle":
@@ -173,8 +175,17 @@ class Errors(WorkerCase):
         self.assertLessEqual(len(error["traceback"]), 64 * 1024)
 
     def test_a_result_that_has_no_form_on_the_wire_is_a_bad_result(self):
-        for how in ("set", "tuple key", "big int", "circle"):
-            self.assertEqual(self.peer.fail("fail", [how])["type"], "BadResult", how)
+        told = {
+            "set": "$: a set has no form on the wire",
+            "set inside": "$.rows[1][2]: a set has no form on the wire",
+            "tuple key": "$: key number 1: a tuple cannot be a key",
+            "big int": "$: an integer of more than 64 bits",
+            "half a pair": '$["a.b"]: a string with half of a surrogate pair',
+            "circle": "$" + 31 * "[0]" + ": nested deeper than 31 containers",
+        }
+        for how, message in told.items():
+            error = self.peer.fail("fail", [how])
+            self.assertEqual((error["type"], error["message"]), ("BadResult", message))
         self.assertIsNone(self.peer.ask("fail", ["nothing"]))
 
 

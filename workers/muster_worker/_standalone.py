@@ -71,7 +71,9 @@ class Terminal:
         try:
             json.dumps(result, default=_plain)
         except (TypeError, ValueError) as error:
-            raise BadResult(str(error)) from None
+            from ._fault import fault_in
+
+            raise BadResult(fault_in([result]) or str(error)) from None
         return result
 
     def _show(self, answer):

@@ -69,7 +69,7 @@ class OwnCodec(_Codec):
         try:
             body = self._pack(message)
         except (TypeError, ValueError, OverflowError) as error:
-            raise BadResult(str(error)) from None
+            raise _refused(message, str(error)) from None
         self._check_size(body)
         return body
 
@@ -121,7 +121,7 @@ class ExtensionCodec(_Codec):
         try:
             body = self._packer(use_bin_type=True).pack(message)
         except (TypeError, ValueError, OverflowError) as error:
-            raise BadResult(str(error)) from None
+            raise _refused(message, str(error)) from None
         _check(message)
         self._check_size(body)
         return body
@@ -155,7 +155,14 @@ def _refuse_extension(code, data):
 def _check(message):
     fault = fault_of(message)
     if fault is not None:
-        raise BadResult(fault)
+        raise _refused(message, fault)
+
+
+def _refused(message, what):
+    """BadResult, with the path of what cannot travel; `what` is what the codec said."""
+    from ._fault import fault_in
+
+    return BadResult(fault_in(message[2:]) or what)
 
 
 def _frame_limit():
