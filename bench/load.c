@@ -149,28 +149,34 @@ typedef struct standing {
     const mu_value *args;
     atomic_int owed;  /* outcomes still to come */
     atomic_bool full; /* keep it so */
-    atomic_int answered;
+    atomic_int answered, submitted;
 } standing;
 
-static void submit_one(standing *s);
+static mu_job submit_one(standing *s);
 
 static void on_outcome(void *ctx, const mu_outcome *outcome)
 {
     standing *s = ctx;
-    if (outcome->err != MU_OK)
+    if (outcome->err != MU_OK && outcome->err != MU_ECANCELLED)
         bench_die("a queued request failed: %s", outcome->error->message);
     atomic_fetch_add(&s->answered, 1);
     if (atomic_load(&s->full))
-        submit_one(s);
+        (void)submit_one(s);
     atomic_fetch_sub(&s->owed, 1);
 }
 
-static void submit_one(standing *s)
+/* Of one of a few priorities: the shortest queue has some of each too. */
+static mu_job submit_one(standing *s)
 {
+    enum { PRIORITIES = 5 };
+    mu_job job;
+    mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
+    options.priority = atomic_fetch_add(&s->submitted, 1) % PRIORITIES;
     atomic_fetch_add(&s->owed, 1);
-    mu_err err = mu_pool_submit(s->pool, "echo", s->args, NULL, on_outcome, s, NULL);
+    mu_err err = mu_pool_submit(s->pool, "echo", s->args, &options, on_outcome, s, &job);
     if (err != MU_OK)
         bench_die("a request cannot be queued: %s", mu_strerror(err));
+    return job;
 }
 
 static void pause_ms(int ms)
@@ -185,7 +191,7 @@ static double cost_at(mu_pool *pool, const mu_value *args, int length, int ms)
     standing s = {.pool = pool, .args = args};
     atomic_store(&s.full, true);
     for (int i = 0; i < length + WORKERS; i++)
-        submit_one(&s);
+        (void)submit_one(&s);
     int before = atomic_load(&s.answered);
     int64_t begun = bench_now();
     pause_ms(ms);
@@ -195,6 +201,35 @@ static double cost_at(mu_pool *pool, const mu_value *args, int length, int ms)
     while (atomic_load(&s.owed) > 0)
         pause_ms(1);
     return ns / 1e3 / (answered > 0 ? answered : 1);
+}
+
+/* Microseconds to queue a request and to take another one out, from anywhere among `length`. */
+static double change_at(mu_pool *pool, const mu_value *args, int length, int times)
+{
+    standing s = {.pool = pool, .args = args};
+    mu_job *jobs = calloc((size_t)length, sizeof *jobs);
+    if (!jobs)
+        bench_die("out of memory");
+    mu_pool_pause(pool);
+    for (int i = 0; i < length; i++)
+        jobs[i] = submit_one(&s);
+    unsigned at = 1;
+    int64_t begun = bench_now();
+    for (int i = 0; i < times; i++) {
+        at = at * 1103515245u + 12345u; /* the C standard's example of a generator */
+        mu_job *job = &jobs[(at >> 8) % (unsigned)length];
+        if (mu_job_cancel(pool, *job) != MU_OK)
+            bench_die("a waiting request cannot be cancelled");
+        *job = submit_one(&s);
+    }
+    while (atomic_load(&s.owed) > length) /* the outcomes of the cancelled are part of it */
+        (void)usleep(50);
+    double ns = (double)(bench_now() - begun);
+    mu_pool_resume(pool);
+    while (atomic_load(&s.owed) > 0)
+        pause_ms(1);
+    free(jobs);
+    return ns / 1e3 / times;
 }
 
 static void measure_queues(bench *b)
@@ -219,6 +254,12 @@ static void measure_queues(bench *b)
                                     .value = cost_at(pool, &args, lengths[i], ms)};
         snprintf(name, sizeof name, "a request with %d waiting, beside %d", lengths[i], SHORT);
         row(b, name, "us", bench_median_pair(pairs, (size_t)rounds), LONG_QUEUE, 0);
+        int times = effort(b, 100, 20000, 50000);
+        for (int r = 0; r < rounds; r++)
+            pairs[r] = (bench_pair){.floor = change_at(pool, &args, SHORT, times),
+                                    .value = change_at(pool, &args, lengths[i], times)};
+        snprintf(name, sizeof name, "out of and into a queue of %d, beside %d", lengths[i], SHORT);
+        row(b, name, "us", bench_median_pair(pairs, (size_t)rounds), 0, 0);
     }
     mu_value_clear(&args);
     mu_pool_free(&pool);

@@ -107,7 +107,9 @@ typedef enum mu_restart_mode {
 
 typedef enum mu_balance {
     MU_BALANCE_MRU = 0, /* the one this thread had last, else the one used last; the fastest */
-    MU_BALANCE_LRU = 1  /* least recently used first: all are used alike */
+    MU_BALANCE_LRU = 1, /* least recently used first: all are used alike */
+    MU_BALANCE_LEAST_LOADED = 2, /* least busy lately first; what is 10 s old counts half */
+    MU_BALANCE_WEIGHTED = 3      /* in turn, each as often as its weight says: round-robin */
 } mu_balance;
 
 typedef enum mu_start_method {
@@ -135,6 +137,8 @@ typedef struct mu_pool_options {
     int64_t startup_timeout_ms; /* per worker, from spawn to ready: 10,000 */
     mu_restart_mode restart;
     mu_balance balance;
+    const char *const *weights; /* of the workers in turn, "1" to "100", for MU_BALANCE_WEIGHTED;
+                                   NULL-terminated. The others have 1 */
 
     /* replacing workers that have served for long enough; 0: never */
     int max_requests;        /* so many requests */

@@ -30,6 +30,32 @@ static mu_err check_name(const mu_pool_options *o, mu_error *error)
     return MU_OK;
 }
 
+/* 0: it is none. */
+static int weight_of(const char *text)
+{
+    size_t length = strlen(text);
+    bool number = length > 0 && length <= 3 && strspn(text, "0123456789") == length;
+    int weight = number ? atoi(text) : 0;
+    return weight <= MU__WEIGHT_MOST ? weight : 0;
+}
+
+static mu_err check_weights(const mu_pool_options *o, mu_error *error)
+{
+    int count = 0;
+    for (const char *const *w = o->weights; w && *w; w++) {
+        if (weight_of(*w) == 0)
+            return mu_error_set(error, MU_EINVAL,
+                                "pool option weights: '%s' is no weight; allowed are 1 to %d", *w,
+                                MU__WEIGHT_MOST);
+        if (++count > MU__WORKERS_MOST)
+            return mu_error_set(error, MU_EINVAL,
+                                "pool option weights has more words than a pool has workers; "
+                                "allowed are %d",
+                                MU__WORKERS_MOST);
+    }
+    return MU_OK;
+}
+
 static mu_err check_env(const mu_pool_options *o, mu_error *error)
 {
     for (const char *const *e = o->env; e && *e; e++)
@@ -112,7 +138,7 @@ static int64_t whole_size(const mu_pool_options *options)
 
 static const char *const restart_words[] = {"permanent", "transient", "temporary", NULL};
 static const char *const start_words[] = {"auto", "exec", "fork_server", NULL};
-static const char *const balance_words[] = {"mru", "lru", NULL};
+static const char *const balance_words[] = {"mru", "lru", "least_loaded", "weighted", NULL};
 
 /* The offset of a field, which must be of this C type. */
 #define AT(c_type, field)                                                                          \
@@ -147,6 +173,7 @@ static const mu__option table[] = {
     {MS(startup_timeout_ms), DURATION, .fallback = 10000},
     {CHOICE(restart, mu_restart_mode, restart_words)},
     {CHOICE(balance, mu_balance, balance_words)},
+    {LIST(weights), .check = check_weights},
 
     {INT(max_requests), RANGE(0, INT_MAX)},
     {MS(max_lifetime_ms), RANGE(0, LONGEST_MS)},
@@ -375,6 +402,11 @@ static mu_err check_together(const mu_pool_options *o, mu_error *error)
     if (whole.min_ready > whole.min_size)
         return mu_error_set(error, MU_EINVAL, "pool option min_ready is %d; allowed are 1 to %d",
                             whole.min_ready, whole.min_size);
+    if (o->weights && o->weights[0] && o->balance != MU_BALANCE_WEIGHTED)
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option weights: only balance weighted weighs; leave it NULL with "
+                            "%s",
+                            balance_words[o->balance]);
     if ((o->script != NULL) + (o->module != NULL) + (o->executable != NULL) > 1)
         return mu_error_set(error, MU_EINVAL,
                             "pool options script, module and executable exclude "
@@ -439,5 +471,9 @@ mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_erro
     if (pool->options.max_queue_size < 0)
         pool->options.max_queue_size = 0; /* from here on it is a count */
     pool->limits = limits_of(&pool->options);
+    memset(pool->weights, 1, sizeof pool->weights);
+    for (int i = 0; options->weights && options->weights[i]; i++)
+        pool->weights[i] = (uint8_t)weight_of(options->weights[i]);
+    pool->options.weights = NULL; /* the caller's */
     return mu__command_make(pool, options, error);
 }

@@ -31,6 +31,7 @@
 #include "base/histogram.h"
 #include "base/lock.h"
 #include "pool/backoff.h"
+#include "pool/balance.h"
 #include "pool/queue.h"
 #include "pool/recycle.h"
 #include "pool/scale.h"
@@ -101,6 +102,10 @@ struct mu__slot {
     bool wanted;          /* false: it is vacant, or its worker is leaving */
     mu__channel *channel; /* of the generation that serves; NULL otherwise */
     mu__slot *next_idle, *prev_idle;
+    mu__rank rank; /* among the idle, if they are ranked */
+    mu__load load; /* of its workers lately; only kept if it is asked for */
+    uint64_t pass; /* as of its last request, by weight */
+    int weight;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */
     int64_t proven_at;   /* when it was ready or has answered last */
@@ -125,6 +130,14 @@ struct mu__slot {
     bool start_told[2];   /* spawned, settled: the progress callback has been called */
     mu_worker_info first; /* the slot as that start left it: it may be at its next one when told */
 };
+
+/* The slots that are idle; idle.c. */
+typedef struct mu__idle {
+    mu__slot *head, *tail; /* the one used last, the one unused for longest */
+    mu__ranking ranking;   /* the same slots, if the option `balance` ranks them */
+    uint64_t entered;      /* how often one has come */
+    uint64_t pass;         /* of the slot given out last by weight */
+} mu__idle;
 
 /* The counters at some moment, to tell what has happened since. */
 typedef struct mu__health_mark {
@@ -179,7 +192,8 @@ struct mu_pool {
     int wanted;             /* how many slots are wanted */
     bool paused;            /* nobody is given a worker */
     bool drained;           /* nothing new is accepted until it is resumed */
-    mu__slot *idle_head, *idle_tail;
+    mu__idle idle;
+    uint8_t weights[MU__WORKERS_MOST]; /* by the index of the slot */
     mu__queue queue;
     mu__ticket *free_tickets;
     mu__ticket *all_tickets;            /* to be freed with the pool */
@@ -298,7 +312,7 @@ void mu__slot_checked(mu__slot *slot, mu__channel *channel, mu__exchange outcome
 
 /* Moves it by the table of states; an event that cannot happen in its state changes nothing. */
 void mu__slot_move_locked(mu__slot *slot, mu__worker_event event);
-/* Takes it off the list of the idle, if it stands there. */
+/* Takes it off the idle ones, if it stands there. */
 void mu__slot_hide_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
 /* A slot that can serve goes to the next who waits, or is idle; or its worker leaves. */
 void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
@@ -313,6 +327,18 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
  * hear of a shutdown only when the job is done.
  */
 void mu__slots_interrupt(mu_pool *pool);
+
+/* ---- idle.c: the idle slots, in their order ------------------------------------------------- */
+
+/* It has just been used, or has become ready. */
+void mu__idle_put_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+/* To where the one unused for longest is. */
+void mu__idle_put_last_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+void mu__idle_drop_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+/* The one to be given out next, by the option `balance`; it stays where it is. NULL: none. */
+mu__slot *mu__idle_first_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
+/* It has been chosen for the calling thread. */
+void mu__idle_used_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
 
 /* ---- roster.c: slots and their generations ------------------------------------------------- */
 

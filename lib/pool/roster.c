@@ -59,6 +59,7 @@ static mu__slot *vacancy_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
         return NULL;
     slot->pool = pool;
     slot->index = pool->n_slots;
+    slot->weight = pool->weights[slot->index];
     slot->state = MU_WORKER_STOPPED;
     slot->seats[0].slot = slot->seats[1].slot = slot;
     slot->recycle.expires_at = MU_NEVER;

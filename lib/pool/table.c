@@ -11,48 +11,12 @@
 
 #include "pool/pool_impl.h"
 
-/* ---- idle slots --------------------------------------------------------------------------- */
-
-static void push_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
-{
-    slot->prev_idle = NULL;
-    slot->next_idle = pool->idle_head;
-    if (slot->next_idle)
-        slot->next_idle->prev_idle = slot;
-    else
-        pool->idle_tail = slot;
-    pool->idle_head = slot;
-}
-
-/* Where the one unused for longest is. */
-static void append_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
-{
-    slot->next_idle = NULL;
-    slot->prev_idle = pool->idle_tail;
-    if (slot->prev_idle)
-        slot->prev_idle->next_idle = slot;
-    else
-        pool->idle_head = slot;
-    pool->idle_tail = slot;
-}
-
-static void unlink_idle_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
-{
-    if (slot->prev_idle)
-        slot->prev_idle->next_idle = slot->next_idle;
-    else
-        pool->idle_head = slot->next_idle;
-    if (slot->next_idle)
-        slot->next_idle->prev_idle = slot->prev_idle;
-    else
-        pool->idle_tail = slot->prev_idle;
-    slot->next_idle = slot->prev_idle = NULL;
-}
+/* ---- who is given out ---------------------------------------------------------------------- */
 
 void mu__slot_hide_locked(mu_pool *pool, mu__slot *slot)
 {
     if (slot->state == MU_WORKER_IDLE)
-        unlink_idle_locked(pool, slot);
+        mu__idle_drop_locked(pool, slot);
 }
 
 void mu__slot_move_locked(mu__slot *slot, mu__worker_event event)
@@ -70,40 +34,19 @@ static bool is_doomed_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->l
     return true;
 }
 
-/*
- * The slot that the calling thread was given last. Where worker and caller have met before, the
- * scheduler has often put them on one processor, and waking each other there is cheap. A hint, no
- * more: it may name a pool that is gone, so it is only compared.
- */
-static _Thread_local struct {
-    const mu_pool *pool;
-    int index;
-} last_given;
-
-static mu__slot *familiar_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
-{
-    if (last_given.pool != pool || last_given.index >= pool->n_slots)
-        return NULL;
-    mu__slot *slot = pool->slots[last_given.index];
-    return slot->state == MU_WORKER_IDLE ? slot : NULL;
-}
-
-/* The head is the one used last. */
+/* The one whose turn it is, taken off the idle ones; NULL: there is none to be had. */
 static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
     mu__slot *slot;
     if (pool->paused)
         return NULL;
     do {
-        slot = pool->options.balance == MU_BALANCE_LRU ? pool->idle_tail : familiar_locked(pool);
-        if (!slot)
-            slot = pool->idle_head;
+        slot = mu__idle_first_locked(pool);
         if (!slot)
             return NULL;
-        unlink_idle_locked(pool, slot);
+        mu__idle_drop_locked(pool, slot);
     } while (is_doomed_locked(pool, slot));
-    last_given.pool = pool;
-    last_given.index = slot->index;
+    mu__idle_used_locked(pool, slot);
     return slot;
 }
 
@@ -195,7 +138,7 @@ void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after
     if (ticket)
         assign_locked(pool, slot, ticket, now);
     else
-        push_idle_locked(pool, slot);
+        mu__idle_put_locked(pool, slot);
 }
 
 mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
@@ -373,10 +316,13 @@ static aftermath aftermath_of(mu__exchange outcome, const mu__reply *reply)
 
 static void account(mu__slot *slot, const mu__ticket *ticket, const mu__reply *reply, int64_t now)
 {
+    int64_t busy = now - ticket->began;
     slot->info.requests++;
     if (reply->err != MU_OK)
         slot->info.errors++;
-    slot->busy_ns += now - ticket->began;
+    slot->busy_ns += busy;
+    if (slot->pool->options.balance == MU_BALANCE_LEAST_LOADED)
+        mu__load_add(&slot->load, busy, now);
 }
 
 /* The slot's next state after a request. */
@@ -408,7 +354,7 @@ static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outco
 
 void mu__slot_claim_locked(mu_pool *pool, mu__slot *slot, int64_t deadline)
 {
-    unlink_idle_locked(pool, slot);
+    mu__idle_drop_locked(pool, slot);
     take_locked(pool, slot);
     limit_locked(pool, slot, deadline);
     slot->checking = true;
@@ -422,8 +368,8 @@ static void offer_again_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__a
     mu__slot_offer_locked(pool, slot, now, after);
     if (slot->state != MU_WORKER_IDLE)
         return;
-    unlink_idle_locked(pool, slot);
-    append_idle_locked(pool, slot);
+    mu__idle_drop_locked(pool, slot);
+    mu__idle_put_last_locked(pool, slot);
 }
 
 void mu__slot_checked(mu__slot *slot, mu__channel *channel, mu__exchange outcome, bool sound)

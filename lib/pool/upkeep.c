@@ -126,7 +126,7 @@ static mu__slot *spare_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
             return slot;
         *(slot->state == MU_WORKER_STARTING ? &starting : &busy) = slot;
     }
-    return pool->idle_tail ? pool->idle_tail : starting ? starting : busy;
+    return pool->idle.tail ? pool->idle.tail : starting ? starting : busy;
 }
 
 /* A wanted slot for which there is no child; a worker that is never replaced has stopped. */

@@ -225,7 +225,8 @@ MU_TEST(config, what_is_wrong_is_named_with_file_line_key_and_what_is_allowed)
     check_refused("[pool]\n\nsise = 3\n", NULL, "pool.ini:3: there is no option 'sise'");
     check_refused("[pool]\nsize = many\n", NULL,
                   "pool.ini:2: pool option size is 'many'; allowed are 1 to 1024");
-    check_refused("[pool]\nbalance = fifo\n", NULL, "balance is 'fifo'; allowed are mru or lru");
+    check_refused("[pool]\nbalance = fifo\n", NULL,
+                  "balance is 'fifo'; allowed are mru or lru or least_loaded or weighted");
     check_refused("[pool]\nstart_method = fork\n", NULL,
                   "start_method is 'fork'; allowed are auto or exec or fork_server");
     check_refused("[pool]\npreload = a/b\n", NULL, "'a/b' is not a module's name");
