@@ -410,7 +410,7 @@ static void measure_lookups(bench *b)
         n.keys[i] = n.texts[i];
     }
     n.table = bench_table_new(n.keys, NAMES);
-    check(mu_registry_start(b->system, NULL, &n.registry), "a registry's start");
+    check(mu_registry_start(b->system, NULL, &n.registry, NULL), "a registry's start");
     check(mu_gen_server_start(b->system, &holder_server, &n, NULL, &holder, NULL), "a start");
 
     bench_pair one = lookup_rate(b, &n, 1);

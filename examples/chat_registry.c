@@ -103,7 +103,7 @@ int main(void)
     must(mu_system_start(&options, &system, NULL), "system");
     mu_registry_options duplicate = MU_REGISTRY_OPTIONS_INIT;
     duplicate.keys = MU_KEYS_DUPLICATE;
-    must(mu_registry_start(system, &duplicate, &rooms), "registry");
+    must(mu_registry_start(system, &duplicate, &rooms, NULL), "registry");
 
     mu_pid ann = enter(system, "ann"), bob = enter(system, "bob"), eve = enter(system, "eve");
     ask(ann, JOIN, "kitchen");

@@ -6,7 +6,8 @@
  * which of them serves a key.
  *
  *     mu_partitions_new(system, &(mu_partition_options){.size = sizeof(mu_partition_options),
- *                       .child = MU_CHILD(.server = &cache_server, .arg = config)}, &caches);
+ *                       .child = MU_CHILD(.server = &cache_server, .arg = config)}, &caches,
+ *                       &reason);
  *     mu_partitions_start(caches, &pid, &reason);   // or .start = mu_partitions_start_fn in a tree
  *     mu_call(mu_partition_of(caches, mu_key_string("alice")), ...);
  *     mu_gen_server_stop(pid, NULL, MU_INFINITY, NULL);
@@ -45,10 +46,10 @@ typedef struct mu_partition_options {
 /*
  * Makes the table; nothing runs yet. MU_EINVAL: something is NULL, a size is not sizeof, the child
  * does not set exactly one of start, server and supervisor, or it sets destroy_arg or significant;
- * what else may be wrong with it start says. MU_ENOMEM.
+ * what else may be wrong with it start says. MU_ENOMEM. `ret_reason`, which may be NULL, says what.
  */
 mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
-                         mu_partitions **ret_partitions);
+                         mu_partitions **ret_partitions, mu_reason *ret_reason);
 
 /* Frees the table. The supervisor must have ended. NULL is allowed. */
 void mu_partitions_free(mu_partitions **take_partitions);

@@ -7,7 +7,7 @@
  *
  *     mu_registry *rooms;
  *     mu_registry_start(system, &(mu_registry_options){.size = sizeof(mu_registry_options),
- *                                                      .keys = MU_KEYS_DUPLICATE}, &rooms);
+ *                                                      .keys = MU_KEYS_DUPLICATE}, &rooms, &reason);
  *     mu_registry_register(rooms, mu_key_string("kitchen"), NULL);      // in an actor
  *     mu_registry_dispatch(rooms, mu_key_string("kitchen"), send_to_all, "dinner");
  *     mu_registry_stop(&rooms);
@@ -79,9 +79,12 @@ typedef struct mu_registry_options {
         sizeof(mu_registry_options), MU_KEYS_UNIQUE, NULL, 0                                       \
     }
 
-/* `options` may be NULL. MU_EINVAL, MU_ENOMEM. */
+/*
+ * `options` may be NULL. MU_EINVAL: an option is wrong, MU_ENOMEM; `ret_reason`, which may be NULL,
+ * says which option and what is allowed.
+ */
 mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
-                         mu_registry **ret_registry);
+                         mu_registry **ret_registry, mu_reason *ret_reason);
 
 /*
  * Forgets all entries and frees the registry, which nobody may use any more. Before the system

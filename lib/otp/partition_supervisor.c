@@ -16,6 +16,7 @@
 #include "runtime/actor.h"
 
 enum { ID_SIZE = 24 };
+#define PARTITIONS_MAX (SIZE_MAX / 2 / sizeof(mu_child_spec))
 
 typedef struct partition {
     mu_partitions *all;
@@ -82,24 +83,34 @@ static size_t processors(void)
     return n > 0 ? (size_t)n : 1;
 }
 
-static bool valid(mu_system *system, const mu_partition_options *o)
+/* What is wrong with them, NULL if nothing is. */
+static const char *options_fault(mu_system *system, const mu_partition_options *o)
 {
-    if (!system || !o || o->size != sizeof *o || o->child.size != sizeof o->child)
-        return false;
+    if (!system)
+        return "system is NULL";
+    if (!o || o->size != sizeof *o)
+        return "options.size is not sizeof(mu_partition_options)";
+    if (o->child.size != sizeof o->child)
+        return "child.size is not sizeof(mu_child_spec)";
     int starters =
         (o->child.start != NULL) + (o->child.server != NULL) + (o->child.supervisor != NULL);
-    return starters == 1 && !o->child.destroy_arg && !o->child.significant &&
-           (!o->name || (o->name[0] && strlen(o->name) <= MU_NAME_MAX));
+    if (starters != 1)
+        return "child must set one of start, server and supervisor";
+    if (o->child.destroy_arg)
+        return "child sets destroy_arg, but all partitions have its argument";
+    if (o->child.significant)
+        return "child is significant, which a partition cannot be";
+    if (o->name && (!o->name[0] || strlen(o->name) > MU_NAME_MAX))
+        return "name is no name of 1 to 63 bytes";
+    if (o->partitions > PARTITIONS_MAX)
+        return "partitions are more than memory could hold";
+    return NULL;
 }
 
-mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
-                         mu_partitions **ret_partitions)
+static mu_err partitions_new(mu_system *system, const mu_partition_options *options,
+                             mu_partitions **ret_partitions)
 {
-    if (!valid(system, options) || !ret_partitions)
-        return MU_EINVAL;
     size_t n = options->partitions ? options->partitions : processors();
-    if (n > SIZE_MAX / 2 / sizeof(mu_child_spec))
-        return MU_EINVAL;
     mu_partitions *p = mu__sys(system)->alloc(sizeof *p + n * sizeof p->partitions[0]);
     mu_child_spec *table = p ? mu__sys(system)->alloc(n * sizeof *table) : NULL;
     if (!table) {
@@ -128,6 +139,16 @@ mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
     }
     *ret_partitions = p;
     return MU_OK;
+}
+
+mu_err mu_partitions_new(mu_system *system, const mu_partition_options *options,
+                         mu_partitions **ret_partitions, mu_reason *ret_reason)
+{
+    const char *fault = ret_partitions ? options_fault(system, options) : "ret_partitions is NULL";
+    mu_err err = fault ? MU_EINVAL : partitions_new(system, options, ret_partitions);
+    if (err != MU_OK && ret_reason)
+        *ret_reason = mu_reason_error(err, "partitions: %s", fault ? fault : "no memory");
+    return err;
 }
 
 void mu_partitions_free(mu_partitions **take_partitions)

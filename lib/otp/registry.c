@@ -85,6 +85,26 @@ static void unref(mu_registry *r)
     free(r);
 }
 
+/* What is wrong with them, NULL if nothing is. */
+static const char *options_fault(mu_system *system, const mu_registry_options *options,
+                                 mu_registry **ret_registry)
+{
+    if (!system || !ret_registry)
+        return system ? "ret_registry is NULL" : "system is NULL";
+    if (options->size != sizeof *options)
+        return "options.size is not sizeof(mu_registry_options)";
+    if (options->keys < MU_KEYS_UNIQUE || options->keys > MU_KEYS_DUPLICATE)
+        return "keys is neither MU_KEYS_UNIQUE nor MU_KEYS_DUPLICATE";
+    if (options->n_listeners > 0 && !options->listeners)
+        return "listeners is NULL, and n_listeners is not 0";
+    for (size_t i = 0; i < options->n_listeners; i++) {
+        const char *name = options->listeners[i];
+        if (!name || !name[0] || strlen(name) > MU_NAME_MAX)
+            return "a listener is no name of 1 to 63 bytes";
+    }
+    return NULL;
+}
+
 static mu_err copy_listeners(mu_registry *r, const mu_registry_options *options)
 {
     if (options->n_listeners == 0)
@@ -95,23 +115,14 @@ static mu_err copy_listeners(mu_registry *r, const mu_registry_options *options)
     r->n_listeners = options->n_listeners;
     for (size_t i = 0; i < r->n_listeners; i++) {
         const char *name = options->listeners[i];
-        if (!name || strlen(name) > MU_NAME_MAX)
-            return MU_EINVAL;
         memcpy(r->listeners[i], name, strlen(name) + 1);
     }
     return MU_OK;
 }
 
-mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
-                         mu_registry **ret_registry)
+static mu_err registry_new(mu_system *system, const mu_registry_options *options,
+                           mu_registry **ret_registry)
 {
-    static const mu_registry_options defaults = MU_REGISTRY_OPTIONS_INIT;
-    if (!options)
-        options = &defaults;
-    if (!system || !ret_registry || options->size != sizeof *options ||
-        options->keys < MU_KEYS_UNIQUE || options->keys > MU_KEYS_DUPLICATE ||
-        (options->n_listeners > 0 && !options->listeners))
-        return MU_EINVAL;
     mu_registry *r = mu__sys(system)->alloc(sizeof *r);
     if (!r)
         return MU_ENOMEM;
@@ -132,6 +143,19 @@ mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
     }
     *ret_registry = r;
     return MU_OK;
+}
+
+mu_err mu_registry_start(mu_system *system, const mu_registry_options *options,
+                         mu_registry **ret_registry, mu_reason *ret_reason)
+{
+    static const mu_registry_options defaults = MU_REGISTRY_OPTIONS_INIT;
+    if (!options)
+        options = &defaults;
+    const char *fault = options_fault(system, options, ret_registry);
+    mu_err err = fault ? MU_EINVAL : registry_new(system, options, ret_registry);
+    if (err != MU_OK && ret_reason)
+        *ret_reason = mu_reason_error(err, "registry: %s", fault ? fault : "no memory");
+    return err;
 }
 
 /*

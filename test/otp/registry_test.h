@@ -18,7 +18,7 @@ static inline mu_registry *open_registry(mu_system *system, mu_registry_keys key
     mu_registry_options options = MU_REGISTRY_OPTIONS_INIT;
     options.keys = keys;
     mu_registry *registry = NULL;
-    mu_check_ok(mu_registry_start(system, &options, &registry));
+    mu_check_ok(mu_registry_start(system, &options, &registry, NULL));
     return registry;
 }
 

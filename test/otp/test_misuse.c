@@ -298,7 +298,7 @@ static void registries_of_none(mu_system *system)
     mu_registry *registry = NULL;
     size_t n;
     void *value;
-    mu_check_eq(mu_registry_start(system, NULL, NULL), MU_EINVAL);
+    mu_check_eq(mu_registry_start(system, NULL, NULL, NULL), MU_EINVAL);
     mu_check_eq(mu_registry_register(NULL, key, NULL, NULL), MU_EINVAL);
     mu_check_eq(mu_registry_unregister(NULL, key), MU_EINVAL);
     mu_check_eq(mu_registry_lookup(NULL, key, &entries, &n), MU_EINVAL);
@@ -313,7 +313,7 @@ static void registries_of_none(mu_system *system)
     mu_registry_delete_meta(NULL, key);
     mu_registry_stop(NULL);
 
-    mu_check_ok(mu_registry_start(system, NULL, &registry));
+    mu_check_ok(mu_registry_start(system, NULL, &registry, NULL));
     mu_check_ok(mu_registry_register(registry, key, NULL, NULL));
     mu_check_eq(mu_registry_dispatch(registry, key, NULL, NULL), MU_EINVAL);
     mu_check_eq(mu_registry_select(registry, &key, NULL, NULL, &entries, &n), MU_EINVAL);
@@ -331,7 +331,7 @@ static void no_keys(mu_system *system)
 {
     const mu_key none[] = {mu_key_string(NULL), mu_key_bytes(NULL, 3)};
     mu_registry *registry = NULL;
-    mu_check_ok(mu_registry_start(system, NULL, &registry));
+    mu_check_ok(mu_registry_start(system, NULL, &registry, NULL));
     mu_check_ok(mu_registry_register(registry, mu_key_integer(0), NULL, NULL));
     for (int i = 0; i < 2; i++) {
         mu_key key = none[i];

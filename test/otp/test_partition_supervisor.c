@@ -32,7 +32,7 @@ static mu_partitions *start_partitions(mu_system *system, size_t n, mu_pid *pid)
                                     .partition_arg = its_number,
                                     .intensity = 100};
     mu_partitions *partitions = NULL;
-    mu_check_ok(mu_partitions_new(system, &options, &partitions));
+    mu_check_ok(mu_partitions_new(system, &options, &partitions, NULL));
     mu_check(mu_pid_is_none(mu_partition_of(partitions, mu_key_integer(1))));
     mu_check_ok(mu_partitions_start(partitions, pid, NULL));
     return partitions;
@@ -134,7 +134,7 @@ MU_TEST(partition_supervisor, PART_03_grows_over_what_a_group_restart_brought_ba
                                     .strategy = MU_ONE_FOR_ALL};
     mu_partitions *p = NULL;
     mu_pid pid;
-    mu_check_ok(mu_partitions_new(system, &options, &p));
+    mu_check_ok(mu_partitions_new(system, &options, &p, NULL));
     mu_check_ok(mu_partitions_start(p, &pid, NULL));
     mu_pid again;
     mu_check_eq(mu_partitions_start(p, &again, NULL), MU_EALREADY_STARTED);
@@ -156,7 +156,7 @@ MU_TEST(partition_supervisor, PART_01_copies_of_a_supervisor_under_a_key_of_a_re
     static const mu_dynamic_supervisor_options each = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
     mu_system *system = start_system();
     mu_registry *registry = NULL;
-    mu_check_ok(mu_registry_start(system, NULL, &registry));
+    mu_check_ok(mu_registry_start(system, NULL, &registry, NULL));
     mu_via via = {registry, mu_key_string("partitions"), NULL};
     mu_partition_options options = {.size = sizeof options,
                                     .child =
@@ -167,7 +167,7 @@ MU_TEST(partition_supervisor, PART_01_copies_of_a_supervisor_under_a_key_of_a_re
     mu_partitions *p = NULL;
     mu_pid pid, found;
     mu_reason reason;
-    mu_check_ok(mu_partitions_new(system, &options, &p));
+    mu_check_ok(mu_partitions_new(system, &options, &p, NULL));
     mu_check_ok(mu_partitions_start(p, &pid, NULL));
     mu_check(mu_pid_equal(pid, mu_registry_whereis(registry, via.key)));
     mu_check_eq(mu_partitions_start(p, &found, &reason), MU_EALREADY_STARTED);
@@ -207,16 +207,27 @@ MU_TEST(partition_supervisor, is_a_child_like_any_other_and_misuse_is_an_error)
     mu_system *system = start_system();
     mu_partitions *p = NULL;
     mu_partition_options bad = {.size = sizeof bad, .child = MU_CHILD(.id = "nothing to start")};
-    mu_check_eq(mu_partitions_new(system, &bad, &p), MU_EINVAL);
+    mu_reason reason;
+    mu_check_eq(mu_partitions_new(system, &bad, &p, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "one of start, server and supervisor");
     bad.child.server = &number_server;
     bad.partitions = SIZE_MAX / 8;
-    mu_check_eq(mu_partitions_new(system, &bad, &p), MU_EINVAL);
-    mu_check_eq(mu_partitions_new(system, NULL, &p), MU_EINVAL);
+    mu_check_eq(mu_partitions_new(system, &bad, &p, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "partitions are more");
+    bad.partitions = 1;
+    bad.name = "";
+    mu_check_eq(mu_partitions_new(system, &bad, &p, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "name");
+    bad.child.significant = true;
+    mu_check_eq(mu_partitions_new(system, &bad, &p, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "significant");
+    mu_check_eq(mu_partitions_new(system, NULL, &p, &reason), MU_EINVAL);
+    mu_check_contains(reason.text, "size");
     mu_partition_options options = {.size = sizeof options,
                                     .child = MU_CHILD(.server = &number_server),
                                     .partitions = 3,
                                     .partition_arg = its_number};
-    mu_check_ok(mu_partitions_new(system, &options, &p));
+    mu_check_ok(mu_partitions_new(system, &options, &p, NULL));
     mu_pid parent;
     mu_check_ok(mu_spawn(system, NULL, be_parent, p, &parent));
     mu_wait_until(mu_system_actors(system) == 0, 10000);

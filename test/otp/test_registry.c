@@ -154,9 +154,31 @@ MU_TEST(registry, threads_that_are_no_actors_read_but_do_not_register)
     mu_check_eq(mu_registry_unregister(r, KEY("a")), MU_ENOTACTOR);
     mu_check(mu_pid_is_none(mu_registry_whereis(r, KEY("a"))));
     mu_registry *bad = NULL;
-    mu_check_eq(mu_registry_start(system, &(mu_registry_options){0}, &bad), MU_EINVAL);
-    mu_check_eq(mu_registry_start(NULL, NULL, &bad), MU_EINVAL);
+    mu_check_eq(mu_registry_start(system, &(mu_registry_options){0}, &bad, NULL), MU_EINVAL);
+    mu_check_eq(mu_registry_start(NULL, NULL, &bad, NULL), MU_EINVAL);
     mu_registry_stop(&r);
+    stop_system(system);
+}
+
+MU_TEST(registry, a_wrong_option_is_named)
+{
+    mu_system *system = start_system();
+    static const char *const nameless[] = {"listener", ""};
+    const struct {
+        mu_registry_options options;
+        const char *says;
+    } cases[] = {{{.size = 1}, "size"},
+                 {{.size = sizeof(mu_registry_options), .keys = 2}, "keys"},
+                 {{.size = sizeof(mu_registry_options), .n_listeners = 1}, "listeners"},
+                 {{sizeof(mu_registry_options), MU_KEYS_UNIQUE, nameless, 2}, "a listener"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mu_registry *bad = NULL;
+        mu_reason reason;
+        mu_check_eq(mu_registry_start(system, &cases[i].options, &bad, &reason), MU_EINVAL);
+        mu_check_eq(reason.code, MU_EINVAL);
+        mu_check_contains(reason.text, cases[i].says);
+        mu_check(bad == NULL);
+    }
     stop_system(system);
 }
 
@@ -246,7 +268,7 @@ static void listening(mu_system *system)
     options.listeners = listeners;
     options.n_listeners = 2;
     mu_registry *r;
-    mu_check_ok(mu_registry_start(system, &options, &r));
+    mu_check_ok(mu_registry_start(system, &options, &r, NULL));
     mu_check_ok(mu_register("listener", mu_self()));
     mu_check_ok(mu_registry_register(r, KEY("mine"), WORD("m"), NULL));
     mu_check_ok(mu_registry_unregister(r, KEY("mine")));
