@@ -4,6 +4,7 @@
  */
 #include "base/check.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,8 +176,10 @@ static key key_of(walk *w, const mu__head *head)
     key new = {top(w)->first, 0, 1 + head->type, head->bits};
     if (head->negative)
         new.kind = 1 + MU_TYPE_NONE;
-    if (head->type == MU_TYPE_DOUBLE)
-        memcpy(&new.bits, &head->number, sizeof new.bits);
+    if (head->type == MU_TYPE_DOUBLE) {
+        double number = isnan(head->number) ? NAN : head->number; /* of all NaNs there is one */
+        memcpy(&new.bits, &number, sizeof new.bits);
+    }
     if (is_text(&new))
         new.at = (uint32_t)((uint64_t)(w->at - w->begin) - head->bits);
     return new;

@@ -10,7 +10,7 @@
  *
  * No memory is taken because of an announced number. Maps of up to 16 pairs are searched for double
  * keys in place; larger ones use a table that grows with the keys that have really arrived. Keys are
- * compared by what they are: 1 in one byte and 1 in nine are the same. The
+ * compared by what they are: 1 in one byte and 1 in nine are the same, and so are all NaNs. The
  * stack used is about 14 KiB whatever the nesting, because the walk is a loop over levels.
  *
  *     const unsigned char *at = data;

@@ -117,6 +117,8 @@ MU_TEST(check, P6_a_key_twice_is_refused)
             "$: key number 2: a key that the map holds twice");
     REFUSED("\x82\xa1x\x01\xd9\x01x\x02", MU_EDECODE,
             "$: key number 2: a key that the map holds twice");
+    REFUSED("\x82\xca\xff\xff\xff\x01\x01\xca\xff\x82\x01\xcc\x02", MU_EDECODE, /* NaN and NaN */
+            "$: key number 2: a key that the map holds twice");
     mu_check_ok(CHECK("\x82\x01\x01\xff\x02"));
     mu_check_ok(CHECK("\x82\xff\x01\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x02"));
     mu_check_ok(CHECK("\x82\xa1x\x01\xc4\x01x\x02"));
