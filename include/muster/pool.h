@@ -183,6 +183,8 @@ typedef struct mu_pool_options {
     const char *umask; /* octal, "027"; this process's when its system started */
     int nice;          /* -20 to 19, as setpriority(2); this process's likewise */
     bool no_new_privs; /* no setuid program that a worker runs gets it more than it has */
+    const char *user;  /* name or number, this process's; then also without supplementary groups */
+    const char *group; /* name or number, that user's own */
 
     /* requests */
     int max_queue_size;           /* 1,000; -1: none waits, a busy pool answers MU_EQUEUE_FULL */

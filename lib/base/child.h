@@ -56,7 +56,11 @@
     X(EXECVE, "execve")                                                                            \
     X(STAT, "reading its start time")                                                              \
     X(DETACH, "clone of the intermediate")                                                         \
-    X(FORK, "fork server")
+    X(FORK, "fork server")                                                                         \
+    X(RIGHTS, "the right to end processes of another user (CAP_KILL)")                             \
+    X(GROUPS, "setgroups")                                                                         \
+    X(GROUP, "setresgid")                                                                          \
+    X(USER, "setresuid")
 
 typedef enum mu__step {
 #define MU__STEP_ENUM_(name, text) MU__STEP_##name,

@@ -53,7 +53,7 @@
 
 #include <muster/error.h>
 
-#define MU__WP_VERSION     2u
+#define MU__WP_VERSION     3u
 #define MU__WP_MAGIC       0x4d555731u /* "MUW1"; the handshake's layout, not the version */
 #define MU__WP_HEADER_SIZE 24u
 #define MU__WP_INLINE_MAX  (32u * 1024)       /* body; half of what any socket buffer takes */
@@ -112,8 +112,15 @@ enum {
     MU__SPAWN_UMASK = 2, /* `umask` counts; otherwise the host's at the warden's start */
     MU__SPAWN_NICE = 4,  /* `nice` counts */
     /* The child is a fork server: it gets a socket to the warden as MU__FORK_SERVER_FD. */
-    MU__SPAWN_FORK_SERVER = 8
+    MU__SPAWN_FORK_SERVER = 8,
+    MU__SPAWN_USER = 16, /* `confine` has a user and a group to change to */
+    MU__SPAWN_GROUP = 32 /* it has a group; the user stays. Both: no supplementary groups */
 };
+
+/* What confines a child beyond its limits; flags say what counts. */
+typedef struct mu__wp_confine {
+    uint32_t uid, gid;
+} mu__wp_confine;
 
 typedef struct mu__wp_rlimit {
     int32_t resource;
@@ -141,6 +148,7 @@ typedef struct mu__wp_spawn {
     size_t n_rlimits, n_fds;
     mu__wp_rlimit rlimits[MU__WP_RLIMITS_MAX];
     mu__wp_fd fds[MU__WP_FDS_MAX];
+    mu__wp_confine confine;
 } mu__wp_spawn;
 
 typedef struct mu__wp_spawned {

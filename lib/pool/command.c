@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "pool/confine.h"
 
 enum { ARGS_MOST = 256, SHIM_MS = 10000 };
 
@@ -318,21 +319,6 @@ static mu_err own_rlimits(mu_pool *pool, const mu_pool_options *options)
     return MU_OK;
 }
 
-/* Numbers that are not set are not told, so that a worker has what the warden has. */
-static void set_privileges(mu__port_spec *spec, const mu_pool_options *options)
-{
-    if (options->umask) {
-        spec->flags |= MU__SPAWN_UMASK;
-        spec->umask = (uint32_t)strtoul(options->umask, NULL, 8);
-    }
-    if (options->nice != 0) {
-        spec->flags |= MU__SPAWN_NICE;
-        spec->nice = options->nice;
-    }
-    if (options->no_new_privs)
-        spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
-}
-
 /* The same interpreter and flags; the launcher is told to preload and fork. No limits: those are
  * the workers'. */
 static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options, mu_error *error)
@@ -382,7 +368,6 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
         return MU_ENOMEM;
     pool->spec =
         (mu__port_spec){.path = argv[0], .argv = argv, .max_frame = pool->options.max_frame};
-    set_privileges(&pool->spec, options);
     if (options->cwd && !(pool->spec.cwd = own_string(pool, options->cwd)))
         return MU_ENOMEM;
     err = own_vector(pool, options->env, &pool->spec.env);
@@ -390,6 +375,8 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
         err = own_vector(pool, options->env_allow, &pool->spec.env_allow);
     if (err == MU_OK)
         err = own_rlimits(pool, options);
+    if (err == MU_OK)
+        err = mu__confine_make(pool, options, error);
     return err == MU_OK && wants_fork_server(options) ? fork_server_command(pool, options, error)
                                                       : err;
 }

@@ -89,6 +89,14 @@ static mu_err check_umask(const mu_pool_options *o, mu_error *error)
     return MU_OK;
 }
 
+static mu_err check_accounts(const mu_pool_options *o, mu_error *error)
+{
+    const char *empty = o->user && !o->user[0] ? "user" : o->group && !o->group[0] ? "group" : NULL;
+    return empty ? mu_error_set(error, MU_EINVAL,
+                                "pool option %s is ''; allowed are a name and a number", empty)
+                 : MU_OK;
+}
+
 /* A dotted name as import takes it; bytes of UTF-8 are letters. */
 static bool is_module_name(const char *name)
 {
@@ -206,6 +214,8 @@ static const mu__option table[] = {
     {TEXT(umask), .text = "(this process's)", .check = check_umask},
     {INT(nice), RANGE(-20, 19)},
     {FLAG(no_new_privs)},
+    {TEXT(user), .text = "(this process's)", .check = check_accounts},
+    {TEXT(group), .text = "(that user's)", .check = check_accounts},
 
     {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
     {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},

@@ -194,6 +194,12 @@ static mu_err explain(const mu__child_spec *spec, const mu__pending *pending, mu
         return mu_error_set(ret_error, MU_EDOWN, "the fork server is gone");
     if (pending->step == MU__STEP_CHDIR && spec->cwd)
         what = spec->cwd;
+    if (pending->error == EPERM && pending->step >= MU__STEP_RIGHTS &&
+        pending->step <= MU__STEP_USER)
+        return mu_error_set(ret_error, MU_ERRNO(EPERM),
+                            "%s: to change user and groups the system's warden needs CAP_SETUID, "
+                            "CAP_SETGID and CAP_KILL; it failed at: %s",
+                            what, mu__step_text(pending->step));
     return mu_error_set(ret_error, MU_ERRNO(pending->error), "%s %s: %s",
                         mu__step_text(pending->step), what, mu_strerror(MU_ERRNO(pending->error)));
 }
@@ -245,6 +251,7 @@ static mu_err errand_make(errand *e, mu__warden *warden, const mu__child_spec *s
     e->spec = (mu__wp_spawn){.flags = spec->flags,
                              .umask = spec->umask,
                              .nice = spec->nice,
+                             .confine = spec->confine,
                              .path = spec->path,
                              .cwd = spec->cwd,
                              .mark = mark + sizeof MU__ENV_CHILD,

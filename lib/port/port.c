@@ -230,6 +230,7 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
     child.flags = spec->flags;
     child.umask = spec->umask;
     child.nice = spec->nice;
+    child.confine = spec->confine;
     child.worker_id = port->worker_id;
     child.generation = port->generation;
     child.on_exit = on_exit_;

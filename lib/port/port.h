@@ -38,9 +38,10 @@ typedef struct mu__port_spec {
     const char *cwd;              /* absolute; NULL: the host's */
     const mu__wp_rlimit *rlimits;
     size_t n_rlimits;
-    uint32_t flags; /* MU__SPAWN_xxx, which say whether the next two count */
+    uint32_t flags; /* MU__SPAWN_xxx, which say what of the next three counts */
     uint32_t umask;
     int nice;
+    mu__wp_confine confine;
     size_t max_frame; /* told as MUSTER_MAX_FRAME; 0: not told */
 
     struct mu__child *fork_server; /* forks it; NULL: it is exec'd */

@@ -83,6 +83,7 @@ typedef struct mu__child_spec {
     uint32_t flags;         /* MU__SPAWN_xxx */
     uint32_t umask;
     int nice;
+    mu__wp_confine confine;
     /* Called once in the I/O thread, without locks, when the child has been reaped; must not block
      * and must not call mu__child_forget. NULL: nobody is told. */
     void (*on_exit)(void *ctx, const mu__exit *exit);

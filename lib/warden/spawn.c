@@ -4,11 +4,11 @@
 
 #include "base/child.h"
 #include "base/proc.h"
+#include "warden/confine.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -39,6 +39,12 @@ void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__w
     *ret = (mu__wp_spawned){.error = ENOMEM, .step = MU__STEP_REQUEST};
     if (!children_reserve(c))
         return;
+    mu__step step;
+    int error = confine_check(spec, &step);
+    if (error) {
+        *ret = (mu__wp_spawned){.error = error, .step = step};
+        return;
+    }
     plan_fds(&plan, spec, passed);
     pid_t pid =
         mu__child_clone(child_body, stack, sizeof stack, CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
@@ -97,25 +103,18 @@ MU_BORROWED static int child_body(void *arg)
     const mu__wp_spawn *spec = plan->spec;
     mu__child_reset_signals();
     child_must(plan, MU__STEP_SETSID, mu__child_call(SYS_setsid, 0, 0, 0, 0));
-    child_must(plan, MU__STEP_PDEATHSIG,
-               mu__child_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0));
-    /* A warden that died before that call sends nothing: then its child has another parent. */
-    if (mu__child_call(SYS_getppid, 0, 0, 0, 0) != plan->warden)
-        mu__child_fail(&plan->report, MU__STEP_ORPHAN, ECHILD);
     if (spec->flags & MU__SPAWN_UMASK)
         (void)mu__child_call(SYS_umask, (long)spec->umask, 0, 0, 0);
     if (spec->flags & MU__SPAWN_NICE)
         child_must(plan, MU__STEP_NICE,
                    mu__child_call(SYS_setpriority, PRIO_PROCESS, 0, spec->nice, 0));
-    child_must(plan, MU__STEP_CHDIR, mu__child_call(SYS_chdir, (long)spec->cwd, 0, 0, 0));
-    if (spec->flags & MU__SPAWN_NO_NEW_PRIVS)
-        child_must(plan, MU__STEP_NO_NEW_PRIVS,
-                   mu__child_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0));
     int error = 0;
     mu__step step = mu__child_place_fds(plan->fds, plan->n_fds, &error);
     if (step != MU__STEP_NONE)
         mu__child_fail(&plan->report, step, error);
     child_limits(plan); /* late: RLIMIT_NOFILE would forbid the fds above the targets */
+    confine_user(spec, plan->warden, &plan->report);
+    confine_rights(spec, &plan->report);
     const uint64_t none = 0;
     (void)mu__child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
     long result =

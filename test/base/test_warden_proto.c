@@ -12,7 +12,7 @@ static char *argv_[] = {arg0, arg1, arg2, NULL}, *envp_[] = {env0, env1, NULL};
 
 static mu__wp_spawn example(void)
 {
-    return (mu__wp_spawn){.flags = MU__SPAWN_UMASK | MU__SPAWN_NICE,
+    return (mu__wp_spawn){.flags = MU__SPAWN_UMASK | MU__SPAWN_NICE | MU__SPAWN_USER,
                           .umask = 077,
                           .nice = -5,
                           .path = "/usr/bin/python3",
@@ -23,7 +23,8 @@ static mu__wp_spawn example(void)
                           .n_rlimits = 2,
                           .rlimits = {{RLIMIT_AS, 1, UINT64_MAX}, {RLIMIT_CORE, 0, 0}},
                           .n_fds = 3,
-                          .fds = {{0, MU__WP_FD_NULL}, {3, 1}, {4, 0}}};
+                          .fds = {{0, MU__WP_FD_NULL}, {3, 1}, {4, 0}},
+                          .confine = {.uid = 1000, .gid = 100}};
 }
 
 /* Decodes header and body of one message into `ret`. */
@@ -52,6 +53,8 @@ MU_TEST(warden_proto, a_spawn_arrives_as_it_was_sent)
     mu_check(got.argv[3] == NULL);
     mu_check_str(got.envp[1], "B=two words");
     mu_check_eq(got.nice, -5);
+    mu_check_eq(got.confine.uid, 1000u);
+    mu_check_eq(got.confine.gid, 100u);
     mu_check_eq(got.rlimits[0].hard, UINT64_MAX);
     mu_check_eq(mu__wp_encode_spawn(42, &got, again, sizeof again), size);
     mu_check_mem(data, again, size);
@@ -118,6 +121,14 @@ MU_TEST(warden_proto, a_spawn_that_makes_no_sense_is_refused)
     spec = example();
     spec.argv = envp_ + 2; /* empty */
     mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec = example();
+    spec.confine.uid = UINT32_MAX; /* would change nothing */
+    mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec = example();
+    spec.confine.gid = UINT32_MAX;
+    mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec.flags &= ~(uint32_t)MU__SPAWN_USER;
+    mu_check_ok(decode_changed(spec, 2)); /* nobody asks for it */
 }
 
 MU_TEST(warden_proto, the_small_messages_arrive_as_they_were_sent)

@@ -152,7 +152,8 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
                                "rlimits = nofile=64:128 as=2GiB cpu=infinity\n"
                                "umask = 027\nnice = -3\nno_new_privs = true\n"
                                "start_method = fork_server\n"
-                               "preload = json os.path\n",
+                               "preload = json os.path\n"
+                               "user = daemon\ngroup = 12\n",
                                "", NULL);
     mu_pool_options o = filled(config, NULL);
     mu_check_eq(o.max_frame, (size_t)16 << 20);
@@ -168,6 +169,8 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     mu_check_str(o.umask, "027");
     mu_check_eq(o.nice, -3);
     mu_check(o.no_new_privs);
+    mu_check_str(o.user, "daemon");
+    mu_check_str(o.group, "12");
     mu_check_eq(o.start_method, MU_START_FORK_SERVER);
     mu_check_str(o.preload[1], "os.path");
     mu_check_eq(o.n_rlimits, 3u);

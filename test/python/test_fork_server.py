@@ -16,7 +16,7 @@ from muster_worker import _codec
 
 LAUNCHER = os.path.join(WORKERS, "launch.py")
 SPAWN, FORKING, FORKED = 3, 9, 10
-CHDIR, FDS, RLIMIT = 8, 9, 11
+CHDIR, FDS, RLIMIT, GROUP, USER = 8, 9, 11, 18, 19
 MARK = "4711-abc.%08d"
 
 
@@ -74,7 +74,7 @@ class ForkServer:
         self.control.close()
         self.peer.__exit__()
 
-    def ask(self, arguments, fds, environment=None, cwd="/", rlimits=(), flags=0, umask=0, nice=0):
+    def ask(self, arguments, fds, environment=None, cwd="/", rlimits=(), flags=0, umask=0, nice=0, uid=0, gid=0):
         """Sends a request; `fds` is {target: fd}.  Returns its number."""
         self.number += 1
         environment = dict({"MUSTER_CHILD": MARK % (100 + self.number), "MUSTER_WORKER_ID": "worker_%d" % self.number,
@@ -85,6 +85,7 @@ class ForkServer:
         body += struct.pack("=I", len(fds)) + b"".join(struct.pack("=ii", target, at) for at, target in enumerate(sorted(fds)))
         for texts in (arguments, ["%s=%s" % pair for pair in environment.items()]):
             body += struct.pack("=I", len(texts)) + b"".join(map(text, texts))
+        body += struct.pack("=II", uid, gid)
         header = struct.pack("=IHHQII", 0x4D555731, SPAWN, 0, self.number, len(body), 0)
         rights = array.array("i", [fds[target] for target in sorted(fds)])
         self.control.sendmsg([header + body], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
@@ -290,6 +291,15 @@ class Forking(ForkServerCase):
             os.wait()
         self.assertEqual(server.outcome(server.ask([server.path], spare.far, flags=1 << 20))[1:], (errno.ENOTSUP, 1))
         self.assertEqual(self.evaluate(server.fork([server.path]), "1 + 1"), 2)
+
+    def test_it_serves_only_the_user_and_the_group_that_it_has_itself(self):
+        server = self.server()
+        spare = ForkedPeer()
+        server.workers.append(spare)
+        for uid, gid, step in ((os.getuid() + 1, os.getgid(), USER), (os.getuid(), os.getgid() + 1, GROUP)):
+            outcome = server.outcome(server.ask([server.path], spare.far, flags=16, uid=uid, gid=gid))
+            self.assertEqual(outcome[1:], (errno.EPERM, step))
+            os.wait()
 
     def test_the_timeline_begins_with_the_fork(self):
         server = self.server("slow", sources={"slow": "import time\ntime.sleep(0.3)\n"})

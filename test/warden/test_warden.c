@@ -22,65 +22,12 @@
 #include "base/proc.h"
 #include "support/mu_test.h"
 
-static void check_refused(peer *p, const peer_spawn *spawn, int error, mu__step step)
-{
-    pid_t children[8];
-    size_t count = 0;
-    mu__wp_spawned spawned = peer_spawn_child(p, spawn, NULL);
-    mu_check_eq(spawned.error, error);
-    mu_check_str(mu__step_text(spawned.step), mu__step_text(step));
-    mu_check_ok(mu__proc_children(p->link.pid, children, 8, &count));
-    mu_check_eq(count, 0u);
-}
-
 static void write_file(const char *path, const char *text, mode_t mode)
 {
     int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, mode);
     mu_check(fd >= 0);
     mu_check_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
-}
-
-/* Spawns `script` with stdout on a pipe and returns what it wrote when it has exited. */
-static void output_of(peer *p, peer_spawn spawn, char *text, size_t size)
-{
-    int out[2];
-    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
-    spawn.more.n_fds = 1;
-    spawn.more.fds[0] = (mu__wp_fd){1, 0};
-    spawn.fds = &out[1];
-    spawn.n_fds = 1;
-    mu__wp_spawned spawned = peer_spawn_child(p, &spawn, NULL);
-    mu_check_msg(spawned.error == 0, "%s: %s", mu__step_text(spawned.step),
-                 strerror(spawned.error));
-    close(out[1]);
-    read_text(out[0], text, size);
-    close(out[0]);
-    (void)peer_wait_exit(p, &spawned);
-}
-
-static int read_number(int fd)
-{
-    char text[32];
-    ssize_t n = read(fd, text, sizeof text - 1);
-    mu_check(n > 0);
-    text[n] = '\0';
-    return atoi(text);
-}
-
-/* Starts `script`, which writes a pid to fd 3, and returns that pid. */
-static int spawn_with_offspring(peer *p, const char *script, mu__wp_spawned *ret_spawned)
-{
-    int out[2];
-    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
-    const peer_spawn spawn = {
-        .script = script, .more = {.n_fds = 1, .fds = {{3, 0}}}, .fds = &out[1], .n_fds = 1};
-    *ret_spawned = peer_spawn_child(p, &spawn, NULL);
-    mu_check_eq(ret_spawned->error, 0);
-    close(out[1]);
-    int pid = read_number(out[0]);
-    close(out[0]);
-    return pid;
 }
 
 MU_TEST(warden, C11_says_exactly_why_a_program_cannot_be_started)
@@ -93,17 +40,17 @@ MU_TEST(warden, C11_says_exactly_why_a_program_cannot_be_started)
     snprintf(gone, sizeof gone, "%s/gone", dir);
     peer_start(&p);
 
-    check_refused(&p, &(peer_spawn){.path = "/no/such/program", .argv = argv}, ENOENT,
-                  MU__STEP_EXECVE);
+    peer_check_refused(&p, &(peer_spawn){.path = "/no/such/program", .argv = argv}, ENOENT,
+                       MU__STEP_EXECVE);
     write_file(path, "#!/bin/sh\n", 0644);
-    check_refused(&p, &(peer_spawn){.path = path, .argv = argv}, EACCES, MU__STEP_EXECVE);
+    peer_check_refused(&p, &(peer_spawn){.path = path, .argv = argv}, EACCES, MU__STEP_EXECVE);
     chmod(path, 0755);
-    check_refused(&p, &(peer_spawn){.script = "exit 0", .cwd = gone}, ENOENT, MU__STEP_CHDIR);
-    check_refused(&p, &(peer_spawn){.script = "exit 0", .cwd = path}, ENOTDIR, MU__STEP_CHDIR);
+    peer_check_refused(&p, &(peer_spawn){.script = "exit 0", .cwd = gone}, ENOENT, MU__STEP_CHDIR);
+    peer_check_refused(&p, &(peer_spawn){.script = "exit 0", .cwd = path}, ENOTDIR, MU__STEP_CHDIR);
     write_file(path, "#!/no/such/interpreter\n", 0755);
-    check_refused(&p, &(peer_spawn){.path = path, .argv = argv}, ENOENT, MU__STEP_EXECVE);
+    peer_check_refused(&p, &(peer_spawn){.path = path, .argv = argv}, ENOENT, MU__STEP_EXECVE);
     write_file(path, "no program", 0755);
-    check_refused(&p, &(peer_spawn){.path = path, .argv = argv}, ENOEXEC, MU__STEP_EXECVE);
+    peer_check_refused(&p, &(peer_spawn){.path = path, .argv = argv}, ENOEXEC, MU__STEP_EXECVE);
 
     unlink(path);
     rmdir(dir);
@@ -230,8 +177,8 @@ MU_TEST(warden, z1_gives_a_child_the_environment_it_was_told_and_nothing_else)
     char *env[] = {extra, NULL}, name[] = "env", *argv[] = {name, NULL};
     setenv("SECRET", "of the host", 1);
     peer_start(&p);
-    output_of(&p, (peer_spawn){.path = "/usr/bin/env", .argv = argv, .extra_env = env}, text,
-              sizeof text);
+    peer_output(&p, (peer_spawn){.path = "/usr/bin/env", .argv = argv, .extra_env = env}, text,
+                sizeof text);
     snprintf(expected, sizeof expected,
              MU__ENV_RUN_ID "=%s\n" MU__ENV_CHILD "=%s.1\nGREETING=two words\n", p.run_id,
              p.run_id);
@@ -250,7 +197,7 @@ MU_TEST(warden, passes_an_environment_larger_than_a_packet)
     memcpy(large, "LARGE=", 6);
     large[size] = '\0';
     peer_start(&p);
-    output_of(&p, (peer_spawn){.script = "echo ${#LARGE}", .extra_env = env}, text, sizeof text);
+    peer_output(&p, (peer_spawn){.script = "echo ${#LARGE}", .extra_env = env}, text, sizeof text);
     mu_check_eq(atol(text), (long)size - 6);
     free(large);
     peer_stop(&p);
@@ -339,7 +286,7 @@ MU_TEST(warden, signals_the_leader_or_the_whole_group)
     peer p;
     mu__wp_spawned child;
     peer_start(&p);
-    int inner = spawn_with_offspring(
+    int inner = peer_spawn_offspring(
         &p, "trap 'exit 7' TERM; sleep 1000 & echo $! >&3; exec 3>&-; wait", &child);
     mu_check_eq(peer_signal(&p, &child, SIGSTOP, MU__SCOPE_GROUP), 0);
     mu__proc_stat st;
@@ -373,7 +320,7 @@ MU_TEST(warden, kills_the_rest_of_the_group_when_its_leader_dies)
     char value[MU__WP_RUN_ID_MAX];
     peer_start(&p);
     /* env -i: without a mark, so that only its group gives it away. */
-    int inner = spawn_with_offspring(
+    int inner = peer_spawn_offspring(
         &p, "env -i sleep 1000 & echo $! >&3; exec 3>&-; exec sleep 1000", &child);
     mu_wait_until(mu__proc_environ(inner, MU__ENV_RUN_ID, value, sizeof value) == MU_ENOTFOUND,
                   2000);
@@ -389,7 +336,7 @@ MU_TEST(warden, kills_what_left_the_group_when_its_worker_dies)
     mu__wp_spawned child;
     peer_start(&p);
     /* A daemon: its parents are gone before the worker is. */
-    int daemon = spawn_with_offspring(
+    int daemon = peer_spawn_offspring(
         &p,
         "(setsid sh -c 'echo $$ >&3; trap \"\" TERM; exec 3>&-; sleep 1000' &) ; exec sleep 1000",
         &child);
@@ -441,7 +388,7 @@ MU_TEST(warden, leaves_the_daemon_of_a_living_worker_alone)
     peer p;
     mu__wp_spawned child;
     peer_start(&p);
-    int daemon = spawn_with_offspring(
+    int daemon = peer_spawn_offspring(
         &p, "(setsid sh -c 'echo $$ >&3; exec 3>&-; sleep 1000' &) ; exec sleep 1000", &child);
     /* Deaths of others make it look for left-overs; it must not find this one. */
     for (int i = 0; i < 5; i++) {
@@ -460,7 +407,7 @@ MU_TEST(warden, kills_a_whole_tree_without_marks)
     mu__wp_spawned child;
     peer_start(&p);
     /* env -i: no mark in the grandchild; it is found below its parent. */
-    int escaped = spawn_with_offspring(
+    int escaped = peer_spawn_offspring(
         &p, "env -i setsid sh -c 'echo $$ >&3; exec 3>&-; sleep 1000; :' & exec 3>&-; wait",
         &child);
     mu_check_eq(peer_signal(&p, &child, SIGKILL, MU__SCOPE_TREE), 0);
@@ -474,7 +421,7 @@ MU_TEST(warden, takes_everything_along_when_it_stops)
     peer p;
     mu__wp_spawned child;
     peer_start(&p);
-    int unmarked = spawn_with_offspring(
+    int unmarked = peer_spawn_offspring(
         &p,
         "(env -i setsid sh -c 'trap \"\" TERM; echo $$ >&3; exec 3>&-; sleep 1000; :' &);"
         "exec sleep 1000",
@@ -524,7 +471,7 @@ MU_TEST(warden, applies_limits_umask_niceness_and_no_new_privs)
                  .n_rlimits = 1,
                  .rlimits = {{RLIMIT_NOFILE, 8, 16}}}};
     peer_start(&p);
-    output_of(&p, spawn, text, sizeof text);
+    peer_output(&p, spawn, text, sizeof text);
     mu_check_str(text, "0027\n7\n8\n0\n1\n/usr\n");
     peer_stop(&p);
 }
@@ -535,7 +482,7 @@ MU_TEST(warden, refuses_a_limit_by_name)
     peer_start(&p);
     const peer_spawn spawn = {.script = "exit 0",
                               .more = {.n_rlimits = 1, .rlimits = {{RLIMIT_NOFILE, 20, 10}}}};
-    check_refused(&p, &spawn, EINVAL, MU__STEP_RLIMIT);
+    peer_check_refused(&p, &spawn, EINVAL, MU__STEP_RLIMIT);
     peer_stop(&p);
 }
 

@@ -253,3 +253,61 @@ void read_file_text(const char *path, char *text, size_t size)
     read_text(fd, text, size);
     close(fd);
 }
+
+void peer_check_refused(peer *p, const peer_spawn *spawn, int error, mu__step step)
+{
+    pid_t children[8];
+    size_t count = 0;
+    mu__wp_spawned spawned = peer_spawn_child(p, spawn, NULL);
+    mu_check_eq(spawned.error, error);
+    mu_check_str(mu__step_text(spawned.step), mu__step_text(step));
+    mu_check_ok(mu__proc_children(p->link.pid, children, 8, &count));
+    mu_check_eq(count, 0u);
+}
+
+void peer_output(peer *p, peer_spawn spawn, char *text, size_t size)
+{
+    int out[2];
+    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
+    spawn.more.n_fds = 1;
+    spawn.more.fds[0] = (mu__wp_fd){1, 0};
+    spawn.fds = &out[1];
+    spawn.n_fds = 1;
+    mu__wp_spawned spawned = peer_spawn_child(p, &spawn, NULL);
+    mu_check_msg(spawned.error == 0, "%s: %s", mu__step_text(spawned.step),
+                 strerror(spawned.error));
+    close(out[1]);
+    read_text(out[0], text, size);
+    close(out[0]);
+    (void)peer_wait_exit(p, &spawned);
+}
+
+static int read_number(int fd)
+{
+    char text[32];
+    ssize_t n = read(fd, text, sizeof text - 1);
+    mu_check(n > 0);
+    text[n] = '\0';
+    return atoi(text);
+}
+
+int peer_spawn_offspring(peer *p, const char *script, mu__wp_spawned *ret_spawned)
+{
+    return peer_spawn_offspring_of(p, (peer_spawn){.script = script}, ret_spawned);
+}
+
+int peer_spawn_offspring_of(peer *p, peer_spawn spawn, mu__wp_spawned *ret_spawned)
+{
+    int out[2];
+    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
+    spawn.more.n_fds = 1;
+    spawn.more.fds[0] = (mu__wp_fd){3, 0};
+    spawn.fds = &out[1];
+    spawn.n_fds = 1;
+    *ret_spawned = peer_spawn_child(p, &spawn, NULL);
+    mu_check_eq(ret_spawned->error, 0);
+    close(out[1]);
+    int pid = read_number(out[0]);
+    close(out[0]);
+    return pid;
+}

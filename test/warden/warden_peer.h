@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/child.h"
 #include "base/warden_proto.h"
 #include "port/warden_launch.h"
 
@@ -46,6 +47,14 @@ void peer_drop(peer *p);
 mu__wp_spawned peer_spawn_child(peer *p, const peer_spawn *spawn, int *ret_pidfd);
 /* The same for a script that must start; returns the pid. */
 mu__wp_spawned peer_sh(peer *p, const char *script);
+
+/* One that is refused with this errno at this step, and leaves no child. */
+void peer_check_refused(peer *p, const peer_spawn *spawn, int error, mu__step step);
+/* Spawns with stdout on a pipe; what it had written when it has exited. */
+void peer_output(peer *p, peer_spawn spawn, char *text, size_t size);
+/* Starts `script`, which writes a pid to fd 3, and returns that pid. */
+int peer_spawn_offspring(peer *p, const char *script, mu__wp_spawned *ret_spawned);
+int peer_spawn_offspring_of(peer *p, peer_spawn spawn, mu__wp_spawned *ret_spawned);
 
 /* Sends a signal; returns the errno of the answer. */
 int peer_signal(peer *p, const mu__wp_spawned *child, int sig, mu__wp_scope scope);

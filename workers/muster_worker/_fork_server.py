@@ -41,13 +41,15 @@ _FIXED = struct.Struct("=IIiiQ")
 _RLIMIT = struct.Struct("=iQQ")
 _FD = struct.Struct("=ii")
 _COUNT = struct.Struct("=I")
+_CONFINE = struct.Struct("=II")
 _REPLY = struct.Struct("=iiI")
-_NO_NEW_PRIVS, _UMASK, _NICE = 1, 2, 4
+_NO_NEW_PRIVS, _UMASK, _NICE, _USER, _GROUP = 1, 2, 4, 16, 32
 _PACKET_MAX = 1 << 20
 _FDS_MAX = 16
 
 # mu__step of lib/base/child.h: where it failed
 _REQUEST, _CLONE, _SETSID, _PDEATHSIG, _ORPHAN, _NICENESS, _NO_PRIVS, _CHDIR, _FDS, _CLOSE, _LIMIT = range(1, 12)
+_TO_GROUP, _TO_USER = 18, 19
 
 _CLONE_PARENT, _CLONE_CHILD_SETTID, _CLONE_CHILD_CLEARTID = 0x8000, 0x01000000, 0x00200000
 _SIGKILL = 9
@@ -259,9 +261,10 @@ class Request:
             self.targets = [self._take(_FD) for _ in range(*self._take(_COUNT))]
             self.arguments = [os.fsdecode(self._text()) for _ in range(*self._take(_COUNT))]
             self.environment = [self._text() for _ in range(*self._take(_COUNT))]
+            self.uid, self.gid = self._take(_CONFINE)
         except struct.error:
             raise OSError(errno.EBADMSG, "a request that cannot be understood") from None
-        if self.flags & ~(_NO_NEW_PRIVS | _UMASK | _NICE):
+        if self.flags & ~(_NO_NEW_PRIVS | _UMASK | _NICE | _USER | _GROUP):
             raise OSError(errno.ENOTSUP, "a flag that this fork server does not know")
 
     def _take(self, fields):
@@ -368,6 +371,8 @@ class Setup:
             (_PDEATHSIG, lambda: self.forker.prctl(_PR_SET_PDEATHSIG, _SIGKILL)),
             (_ORPHAN, self._check_parent),
             (_NICENESS, self._niceness),
+            (_TO_USER, self._check_user),
+            (_TO_GROUP, self._check_group),
             (_CHDIR, lambda: os.chdir(request.cwd)),
             (_NO_PRIVS, self._privileges),
         ):
@@ -385,6 +390,16 @@ class Setup:
             os.umask(self.request.umask)
         if self.request.flags & _NICE:
             os.setpriority(os.PRIO_PROCESS, 0, self.request.nice)
+
+    # The server was made with the user and the groups of its workers, so there is nothing left to change.
+
+    def _check_group(self):
+        if self.request.flags & (_USER | _GROUP) and (set(os.getresgid()) != {self.request.gid} or os.getgroups()):
+            raise OSError(errno.EPERM, "the fork server has other groups")
+
+    def _check_user(self):
+        if self.request.flags & _USER and set(os.getresuid()) != {self.request.uid}:
+            raise OSError(errno.EPERM, "the fork server is another user's")
 
     def _privileges(self):
         if self.request.flags & _NO_NEW_PRIVS:

@@ -1,0 +1,127 @@
+/* What a pool's workers may not do (confine.h). Called by command.c. */
+#include "pool/confine.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENTRY_FIRST = 1024, ENTRY_MOST = 1 << 20 }; /* bytes for an entry of the user database */
+
+/* A user or a group as it is asked for, and as it is found. */
+typedef struct account {
+    const char *option; /* "user", "group" */
+    const char *text;
+    bool numeric;
+    uint32_t id;
+    uint32_t group; /* of a user: his own */
+    bool found;     /* there is an entry; of a number there need not be */
+} account;
+
+/* A number as it stands; UINT32_MAX means "unchanged" to the kernel, so it is nobody's. */
+static bool read_number(const char *text, uint32_t *ret)
+{
+    size_t length = strlen(text);
+    if (length == 0 || length > 10 || strspn(text, "0123456789") != length)
+        return false;
+    unsigned long long value = strtoull(text, NULL, 10);
+    *ret = (uint32_t)value;
+    return value < UINT32_MAX;
+}
+
+static int ask_user(account *a, char *buffer, size_t size)
+{
+    struct passwd entry, *found = NULL;
+    int error = a->numeric ? getpwuid_r(a->id, &entry, buffer, size, &found)
+                           : getpwnam_r(a->text, &entry, buffer, size, &found);
+    if (error == 0 && found) {
+        a->id = entry.pw_uid;
+        a->group = entry.pw_gid;
+        a->found = true;
+    }
+    return error;
+}
+
+static int ask_group(account *a, char *buffer, size_t size)
+{
+    struct group entry, *found = NULL;
+    int error = a->numeric ? getgrgid_r(a->id, &entry, buffer, size, &found)
+                           : getgrnam_r(a->text, &entry, buffer, size, &found);
+    if (error == 0 && found) {
+        a->id = entry.gr_gid;
+        a->found = true;
+    }
+    return error;
+}
+
+/* "Not there" has many names, by getpwnam(3). */
+static bool means_absent(int error)
+{
+    return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
+}
+
+static mu_err find_account(account *a, int (*ask)(account *, char *, size_t), mu_error *error)
+{
+    a->numeric = read_number(a->text, &a->id);
+    for (size_t size = ENTRY_FIRST; size <= ENTRY_MOST; size *= 4) {
+        char *buffer = malloc(size);
+        if (!buffer)
+            return MU_ENOMEM;
+        int failed = ask(a, buffer, size);
+        free(buffer);
+        if (failed == ERANGE)
+            continue;
+        if (a->found || (a->numeric && means_absent(failed)))
+            return MU_OK;
+        if (means_absent(failed))
+            return mu_error_set(error, MU_EINVAL,
+                                "pool option %s: '%s' is neither a name in the %s database nor a "
+                                "number",
+                                a->option, a->text, a->option);
+        return mu_error_set(error, MU_ERRNO(failed), "pool option %s: looking '%s' up: %s",
+                            a->option, a->text, strerror(failed));
+    }
+    return mu_error_set(error, MU_ERRNO(ERANGE), "pool option %s: the entry of '%s' is too large",
+                        a->option, a->text);
+}
+
+static mu_err set_user(mu__port_spec *spec, const mu_pool_options *options, mu_error *error)
+{
+    account user = {.option = "user", .text = options->user};
+    account group = {.option = "group", .text = options->group};
+    mu_err err = user.text ? find_account(&user, ask_user, error) : MU_OK;
+    if (err == MU_OK && group.text)
+        err = find_account(&group, ask_group, error);
+    if (err != MU_OK)
+        return err;
+    if (user.text && !user.found && !group.text)
+        return mu_error_set(error, MU_EINVAL,
+                            "pool option user: '%s' is not in the user database, so the option "
+                            "group must be given",
+                            user.text);
+    if (user.text)
+        spec->flags |= MU__SPAWN_USER;
+    if (group.text)
+        spec->flags |= MU__SPAWN_GROUP;
+    spec->confine.uid = user.id;
+    spec->confine.gid = group.text ? group.id : user.group;
+    return MU_OK;
+}
+
+/* Numbers that are not set are not told, so that a worker has what the warden has. */
+mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+{
+    mu__port_spec *spec = &pool->spec;
+    if (options->umask) {
+        spec->flags |= MU__SPAWN_UMASK;
+        spec->umask = (uint32_t)strtoul(options->umask, NULL, 8);
+    }
+    if (options->nice != 0) {
+        spec->flags |= MU__SPAWN_NICE;
+        spec->nice = options->nice;
+    }
+    if (options->no_new_privs)
+        spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
+    return set_user(spec, options, error);
+}

@@ -1,0 +1,19 @@
+/*
+ * pool/confine.h - what a pool's workers may not do, from options to what the warden is told.
+ *
+ * Names are made numbers here, once, when the pool starts: the user database may be a network
+ * service, which neither the warden nor a process on borrowed memory could ask.
+ *
+ *     err = mu__confine_make(pool, options, error);    // fills in pool->spec
+ *
+ * Thread-safety: one thread, before the first worker. May block, as getpwnam(3) may.
+ */
+#ifndef MU_POOL_CONFINE_H
+#define MU_POOL_CONFINE_H
+
+#include "pool/pool_impl.h"
+
+/* MU_EINVAL with the option and the name that is nobody's, MU_ESYS + errno of the look-up. */
+mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error *error);
+
+#endif

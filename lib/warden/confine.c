@@ -1,0 +1,70 @@
+/* Taking rights away (warden/confine.h). Called by spawn.c. MU_BORROWED functions run in the child.
+ */
+#include "warden/confine.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool may_kill_others(void);
+static void live_no_longer_than(pid_t warden, mu__child_report *report);
+
+int confine_check(const mu__wp_spawn *spec, mu__step *ret_step)
+{
+    if (!(spec->flags & MU__SPAWN_USER) || spec->confine.uid == geteuid() || may_kill_others())
+        return 0;
+    *ret_step = MU__STEP_RIGHTS;
+    return EPERM;
+}
+
+static bool may_kill_others(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0, 0, 0}};
+    return syscall(SYS_capget, &header, data) == 0 &&
+           (data[CAP_TO_INDEX(CAP_KILL)].effective & CAP_TO_MASK(CAP_KILL)) != 0;
+}
+
+/* ---- in the child --------------------------------------------------------------------------- */
+
+MU_BORROWED static void must(mu__child_report *report, mu__step step, long result)
+{
+    if (result < 0)
+        mu__child_fail(report, step, (int)-result);
+}
+
+MU_BORROWED void confine_user(const mu__wp_spawn *spec, pid_t warden, mu__child_report *report)
+{
+    const long uid = (long)spec->confine.uid, gid = (long)spec->confine.gid;
+    if (spec->flags & (MU__SPAWN_USER | MU__SPAWN_GROUP)) {
+        must(report, MU__STEP_GROUPS, mu__child_call(SYS_setgroups, 0, 0, 0, 0));
+        must(report, MU__STEP_GROUP, mu__child_call(SYS_setresgid, gid, gid, gid, 0));
+    }
+    if (spec->flags & MU__SPAWN_USER) {
+        /* An ambient capability would outlive both the change, if the warden is not root, and the
+         * exec. Kernels before 4.3 have none. */
+        (void)mu__child_call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0);
+        must(report, MU__STEP_USER, mu__child_call(SYS_setresuid, uid, uid, uid, 0));
+    }
+    live_no_longer_than(warden, report); /* not before: the changes clear it */
+    must(report, MU__STEP_CHDIR, mu__child_call(SYS_chdir, (long)spec->cwd, 0, 0, 0));
+}
+
+MU_BORROWED static void live_no_longer_than(pid_t warden, mu__child_report *report)
+{
+    must(report, MU__STEP_PDEATHSIG, mu__child_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0));
+    /* A warden that died before that call sends nothing: then its child has another parent. */
+    if (mu__child_call(SYS_getppid, 0, 0, 0, 0) != warden)
+        mu__child_fail(report, MU__STEP_ORPHAN, ECHILD);
+}
+
+MU_BORROWED void confine_rights(const mu__wp_spawn *spec, mu__child_report *report)
+{
+    if (spec->flags & MU__SPAWN_NO_NEW_PRIVS)
+        must(report, MU__STEP_NO_NEW_PRIVS,
+             mu__child_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0));
+}
