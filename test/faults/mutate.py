@@ -7,7 +7,7 @@
 
 Works in a copy. A row is an id, a file, the guard, what stands in its place, and the test that must turn red (its program
 and a filter). Green under a mutation, or a guard that is not there any more, is a failure. The tests of a fault stay green
-without a mutation: that is what test/run shows.
+without a mutation: that is what test/run shows. The result is TAP; test/run --full runs all rows in its lane "mutations".
 """
 import argparse
 import os
@@ -22,6 +22,9 @@ SOURCE = Path(__file__).resolve().parents[2]
 
 ROWS = [
     ("C1", "lib/pool/worker.c", "    mu__channel_bury(w->channel, end);\n", "", "faults_crash", "C1_a_worker_killed"),
+    ("C1", "lib/port/warden_io.c",
+     "        mu__child_finish(child, &(mu__exit){.kind = MU__EXIT_LOST, .os_pid = child->pid});\n", "",
+     "faults_matrix", "a_warden_killed"),
     ("C2", "lib/pool/worker.c", "    if (tail[0] && used + 1 < sizeof text)", "    if (false)",
      "faults_crash", "C2_the_reason"),
     ("C4", "lib/pool/worker.c", "        err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);",
@@ -29,8 +32,13 @@ ROWS = [
     ("C5", "lib/pool/table.c", "            mu__channel_overdue(slot->channel, slot->request_id);\n", "",
      "faults_hang", "C5_a_worker_in_an_endless_loop"),
     ("C6", "lib/port/stop_ladder.c", "[MU__LADDER_KILLED] = MU__LADDER_KILL,", "", "faults_hang", "C6_workers_that"),
+    ("C8", "lib/port/port.c", "        if (!port->taps[s].open)\n            continue;\n        (void)read_output",
+     "        if (port->taps[s].open)\n            return;\n        (void)read_output", "faults_crash", "C8_"),
     ("C9", "lib/port/capture.c", "    if (kept > length)\n        kept = length;", "    kept = length < 100 ? length : 0;",
      "port_capture", "C9_"),
+    ("C10", "lib/port/port.c", "{{1, far->stdout_write},", "{{1, far->response_write},",
+     "faults_output", "C10_"),
+    ("C11", "lib/warden/spawn.c", "    if (plan.report.error) {", "    if (false) {", "faults_crash", "C11_a_script_whose"),
     ("P1", "lib/port/frame.c", "    if (size - MU__FRAME_HEADER < length)\n        return MU_OK;\n", "",
      "port_frame", "P1_"),
     ("P2", "lib/port/frame.c", "length == 0 || length > reader->max_frame", "false", "port_frame", "P2_a_length_out"),
@@ -44,22 +52,43 @@ ROWS = [
      "message->kind == MU__MESSAGE_RESPONSE", "port_channel", "P8_"),
     ("H1", "lib/warden/main.c", "    cleanup_everything(&w.children, w.sigfd);\n", "", "warden_host_end", ""),
     ("H3", "lib/runtime/runtime.c", "        return MU_EFORKED;\n", "        return MU_OK;\n", "runtime_call", "H3_"),
+    ("H4", "lib/port/warden_launch.c", "sys->pidfd_open(getpid(), 0);",
+     "sys->pidfd_open(gettid(), O_EXCL); /* of a thread: PIDFD_THREAD */", "faults_host", "H4_"),
+    ("H5", "lib/port/warden_launch.c", "MU__CHILD_STACK, CLONE_FILES, plan, NULL);",
+     "MU__CHILD_STACK, CLONE_FILES | SIGCHLD, plan, NULL);", "faults_host_signals", "H5_"),
     ("H6", "lib/port/channel.c", "    *take_pipes = (mu__port_pipes){-1, -1, -1};\n",
      "    close_fd(&channel->pipes.request_read);\n    *take_pipes = (mu__port_pipes){-1, -1, -1};\n", "port_channel", "H6_"),
     ("H7", "lib/port/channel.c", "            continue; /* EINTR, with and without SA_RESTART */\n        if (n == 0) {",
      "            n = 0;\n        if (n == 0) {", "faults_host_signals", "H7_a_timer"),
     ("R1", "lib/port/channel.c", "        free(channel);\n        close_pipes(take_pipes);\n", "        free(channel);\n",
      "faults_failures", "start_of_a_pool"),
+    ("R2", "lib/runtime/thread.c", "    return rc == 0 ? MU_OK : MU_ERRNO(rc);",
+     "    (void)rc;\n    return MU_OK;", "faults_failures", "start_of_a_pool"),
     ("R3", "lib/port/channel.c", "    if (!channel)\n        err = MU_ENOMEM;\n    else if", "    if", "faults_failures",
      "start_of_a_pool"),
     ("R4", "lib/port/tracking.c", "        (void)!ftruncate(t->fd, st.st_size);\n", "        ;\n", "port_tracking", "R4_"),
     ("R6", "lib/pool/table.c", "(int)pool->queue.length >= pool->options.max_queue_size", "false",
      "faults_concurrency", "R6_"),
+    ("R7", "lib/port/port.c",
+     "        close_fd(&port->taps[s].source.fd);\n    }\n    close_fd(&port->pipes.request_write);\n", "    }\n",
+     "soak_soak", "R7_"),
     ("T1", "lib/base/clock.c", "CLOCK_MONOTONIC, &ts", "CLOCK_REALTIME, &ts", "faults_time", "T1_"),
+    ("T2", "lib/base/clock.h", "    if (ms >= (MU_NEVER - now) / MU_MS)", "    if (0)", "faults_bytes", "T2_"),
+    ("T3", "lib/pool/table.c",
+     "    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    return waiting;\n}\n\nbool mu__ticket_expire",
+     "    (void)mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    return true;\n}\n\nbool mu__ticket_expire", "pool_table", "T3_"),
     ("X1", "lib/pool/table.c", "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n        tell(ticket);\n",
      "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n", "faults_concurrency", "X1_a_thousand"),
+    ("X2", "lib/runtime/link.c", "    if (!mu__lives_locked(peer, pid))\n        return MU_ENOPROC;\n", "",
+     "runtime_actor", "X2_"),
     ("X3", "lib/runtime/names.c", "    if (atomic_load(&actor->state) != MU__ALIVE ||\n", "    if (false ||\n",
      "faults_concurrency", "X3_"),
+    ("X4", "lib/port/channel.c", "(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);",
+     "cancel_state = PTHREAD_CANCEL_ENABLE;", "faults_concurrency", "X4_threads"),
+    ("X6", "lib/pool/backoff.c", "    if (++backoff->restarts <= MU__BACKOFF_FREE)\n        return 0;\n",
+     "    ++backoff->restarts;\n", "faults_concurrency", "X6_all_eight"),
     ("S3", "lib/port/track_record.c", "memcmp(checksum, from + length, CHECKSUM_SIZE) != 0 || ", "",
      "port_track_record", "S3_"),
     ("S5", "lib/port/track_sweep.c", "st.start != id.start || ", "", "port_track_sweep", "S5_"),
@@ -130,14 +159,16 @@ def main():
     options = parser.parse_args()
     tree = options.tree or Path(tempfile.mkdtemp(prefix="muster-mutate-"))
     bad = 0
+    rows = [row for row in ROWS if not options.ids or row[0] in options.ids]
+    print(f"1..{len(rows)}", flush=True)
     try:
         build = copy_tree(tree)
-        for row in ROWS:
-            if options.ids and row[0] not in options.ids:
-                continue
+        for number, row in enumerate(rows, 1):
             result = mutate(tree, build, row)
             bad += result != "red"
-            print(f"{row[0]:4} {row[4]:20} {row[5]:30} {result}", flush=True)
+            first, *more = result.splitlines()
+            print(f"{'ok' if result == 'red' else 'not ok'} {number} - {row[0]} {row[4]} {row[5]}: {first}")
+            print(*("# " + line for line in more), sep="\n", end="\n" if more else "", flush=True)
     finally:
         if not options.tree:
             shutil.rmtree(tree)
