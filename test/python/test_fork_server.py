@@ -100,19 +100,20 @@ class ForkServer:
         return op, number, pid, error, step
 
     def outcome(self, number):
-        """(pid, error, step) of that request, when both who makes it and who is made have spoken, or it has failed."""
-        pid = None
-        while True:
-            op, of, *rest = self.said()
+        """(pid, error, step) of that request, when both who makes it and who is made have spoken."""
+        pids, result = set(), None
+        spoken = 0
+        while spoken < 2:
+            op, of, pid, error, step = self.said()
             if of != number:
                 raise AssertionError("about another request")
-            if op == FORKED and rest[1]:
-                return tuple(rest)
-            if pid is not None:
-                if pid != rest[0]:
-                    raise AssertionError("two processes for one request")
-                return tuple(rest)
-            pid = rest[0]
+            spoken += 1 if pid else 2  # nobody has been made, and will not speak
+            pids.add(pid)
+            if op == FORKED:
+                result = pid, error, step
+        if len(pids) != 1:
+            raise AssertionError("two processes for one request")
+        return result
 
     def fork(self, arguments, **options):
         """A worker that has been set up."""
@@ -272,6 +273,81 @@ class Forking(ForkServerCase):
             module, _, function = name.rpartition(".")
             values = [self.evaluate(each, "float(sys.modules[%r].%s())" % (module, function)) for each in workers]
             self.assertEqual(len(set(values)), 3, name)
+
+    def test_random_numbers_differ_also_after_half_a_pair_of_normal_ones(self):
+        if not have_numpy():
+            self.skipTest("numpy is not there")
+        server = self.server("drawn", sources={"drawn": "import numpy.random\nnumpy.random.standard_normal()\n"})
+        workers = [server.fork([server.path]) for _ in range(2)]
+        for function in ("standard_normal", "random"):
+            values = [self.evaluate(each, "float(sys.modules['numpy.random'].%s())" % function) for each in workers]
+            self.assertEqual(len(set(values)), 2, function)
+
+    def test_a_generator_of_the_modules_own_choice_is_left_alone(self):
+        if not have_numpy():
+            self.skipTest("numpy is not there")
+        source = "import numpy.random as r\nif hasattr(r, 'set_bit_generator'):\n    r.set_bit_generator(r.PCG64(1))\n"
+        server = self.server("chosen", sources={"chosen": source})
+        self.assertEqual(self.evaluate(server.fork([server.path]), "1 + 1"), 2)
+
+    def test_a_script_that_is_written_anew_is_run_anew(self):
+        server = self.server()
+        self.assertEqual(server.fork([server.path]).hello["name"], "forked")
+        with open(server.path, "w", encoding="utf-8") as file:
+            file.write(WORKER.replace('Worker("forked")', 'Worker("another")'))
+        self.assertEqual(server.fork([server.path]).hello["name"], "another")
+
+    def test_workers_asked_for_together_are_told_apart(self):
+        server = self.server()
+        workers = [ForkedPeer() for _ in range(20)]
+        server.workers += workers
+        numbers = [server.ask([server.path], worker.far, environment={"WHO": str(at)}) for at, worker in enumerate(workers)]
+        forking, forked = {}, {}
+        while len(forking) < len(numbers) or len(forked) < len(numbers):
+            op, number, pid, error, _ = server.said()
+            self.assertEqual(error, 0)
+            (forking if op == FORKING else forked)[number] = pid
+        self.assertEqual(forking, forked)
+        for at, (worker, number) in enumerate(zip(workers, numbers)):
+            worker.start(forked[number])
+            self.assertEqual(self.evaluate(worker, "[os.environ['WHO'], os.getpid()]"), [str(at), worker.pid])
+            self.assertEqual(sorted(os.listdir("/proc/%d/fd" % worker.pid)), ["0", "1", "2", "3", "4"])
+
+    def test_one_that_cannot_be_made_holds_up_none_of_those_asked_for_with_it(self):
+        server = self.server()
+        workers = [ForkedPeer() for _ in range(3)]
+        server.workers += workers
+        numbers = [server.ask([server.path], worker.far, flags=1 << 20 if at == 1 else 0) for at, worker in enumerate(workers)]
+        pids, failed = {}, {}
+        while len(pids) < 2 or not failed:
+            op, number, pid, error, step = server.said()
+            if error:
+                failed[number] = (error, step)
+            elif op == FORKED:
+                pids[number] = pid
+        self.assertEqual(failed, {numbers[1]: (errno.ENOTSUP, 1)})
+        for at in (0, 2):
+            workers[at].start(pids[numbers[at]])
+            self.assertEqual(self.evaluate(workers[at], "1 + 1"), 2)
+        for fd in set(workers[1].far.values()):
+            os.close(fd)
+
+    def test_descriptors_are_put_in_place_whatever_their_numbers_are(self):
+        server = self.server()
+        worker = ForkedPeer()
+        server.workers.append(worker)
+        ends = [os.pipe() for _ in range(2)]
+        far = dict(worker.far)
+        far.update({9: ends[0][1], 6: ends[1][1]})
+        pid, error, _ = server.outcome(server.ask([server.path], far))
+        self.assertEqual(error, 0)
+        worker.start(pid)
+        for (reading, writing), name in zip(ends, ("9", "6")):
+            self.evaluate(worker, "os.write(%s, b'%s')" % (name, name))
+            self.assertEqual(os.read(reading, 10), name.encode())
+            os.close(reading)
+            os.close(writing)
+        self.assertEqual(sorted(os.listdir("/proc/%d/fd" % worker.pid)), ["0", "1", "2", "3", "4", "6", "9"])
 
     def test_directory_limits_umask_and_niceness_are_those_that_were_asked_for(self):
         server = self.server()

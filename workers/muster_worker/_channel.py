@@ -85,9 +85,7 @@ class Channel:
         for fd in (REQUEST_FD, ANSWER_FD):
             os.set_inheritable(fd, False)
         os.register_at_fork(after_in_child=self._forked)
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        prepare_process()
         try:
             import _signal as signal  # `signal` itself imports enum, a millisecond
         except ImportError:
@@ -95,10 +93,6 @@ class Channel:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the host's terminal is the host's to handle
         if self.worker.stops_in_order():
             signal.signal(signal.SIGTERM, self._terminated)
-        if sys.stderr is not None:
-            import faulthandler
-
-            faulthandler.enable()
 
     def _start(self):
         try:
@@ -118,13 +112,20 @@ class Channel:
                 "runtime": "python %d.%d.%d" % sys.version_info[:3],
                 "max_frame": self._codec.max_frame,
             }
-            self._send(self._pack([NOTIFICATION, "hello", hello]))
-            worker.started()
+            first = self._frame([NOTIFICATION, "hello", hello])
+            if worker.starts_something():
+                self._write((first,))
+                first = b""
+                worker.started()
             worker.timeline["ready"] = monotonic_ns()
         except Exception as error:
             start_failed(self._codec, self._send, "on_start", error)
             raise SystemExit(1) from None
-        self._send(self._pack([NOTIFICATION, "ready", {"timeline": worker.timeline}]))
+        self._write((first, self._frame([NOTIFICATION, "ready", {"timeline": worker.timeline}])))
+
+    def _frame(self, message):
+        body = self._pack(message)
+        return length_bytes(len(body)) + body
 
     def _check_version(self):
         wanted = os.environ.get("MUSTER_PROTOCOL", "")
@@ -469,6 +470,18 @@ class Channel:
                     except OSError:
                         self._gone = self._closed = self._leaving = True
                         return
+
+
+def prepare_process():
+    """The standard streams, and words for a crash.  Costs next to nothing if the fork server has done it already."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not (stream.line_buffering and stream.errors == "backslashreplace"):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    if sys.stderr is not None:
+        import faulthandler
+
+        if not faulthandler.is_enabled():
+            faulthandler.enable()
 
 
 def _seconds(shutdown):

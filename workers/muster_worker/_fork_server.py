@@ -5,29 +5,30 @@ Called by _launch.py for `launch.py --fork-server TARGET [MODULE…]`.  To the h
 fd 5 it has a socket to the warden, which asks it for workers and passes their descriptors along
 (lib/base/warden_proto.h has the format).  What it forks is a child of the warden's, by CLONE_PARENT, so that death,
 signals and clean-up of such a worker are the same as those of one that was exec'd; and the new process prepares
-itself, step by step, as the warden prepares one that it execs (lib/warden/spawn.c), reports, and goes on to run its
-target as launch.py would have done.
+itself, step by step, as the warden prepares one that it execs, reports, and goes on to run its target as launch.py
+would have done (_forked.py).
 
-os.fork cannot pass CLONE_PARENT, so the system call is made by ctypes between the interpreter's own hooks, holding
-the GIL.  libc's fork does three things besides that matter here: it tells the kernel where the thread keeps its id,
-registers the list of robust mutexes anew, both done below, and takes locks that other threads may hold, of which
-there are none: a process with a second thread must not be forked, so every fork looks at /proc/self/task first.
+Requests that have come together are served together: what can be found out before is found out for all of them, then
+one process after the other is forked, then the warden is told.  A process with a second thread must not be forked, so
+every time the server looks at /proc/self/task first.
 """
 
 import errno
-import fcntl
 import gc
 import os
 import resource
 import select
-import socket
 import struct
 import sys
 import time
 
+import _socket as socket  # in Python around it is nothing that is needed here, but pages
+
 import muster_worker
 
 from ._errors import described
+from ._forked import CLONE, GROUP, NICE, NO_NEW_PRIVS, REQUEST, UMASK, USER, CannotFork, Forker, Plan
+from ._launch import compile_ahead
 from ._version import __version__
 from ._wire import NOTIFICATION, PROTOCOL, length_bytes, new_codec
 from ._worker import ANSWER_FD, REQUEST_FD
@@ -43,30 +44,12 @@ _FD = struct.Struct("=ii")
 _COUNT = struct.Struct("=I")
 _CONFINE = struct.Struct("=II")
 _REPLY = struct.Struct("=iiI")
-_NO_NEW_PRIVS, _UMASK, _NICE, _USER, _GROUP = 1, 2, 4, 16, 32
 _PACKET_MAX = 1 << 20
 _FDS_MAX = 16
+_AT_ONCE = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+_TOGETHER = 8  # requests; more would hold the first of their workers up
 
-# mu__step of lib/base/child.h: where it failed
-_REQUEST, _CLONE, _SETSID, _PDEATHSIG, _ORPHAN, _NICENESS, _NO_PRIVS, _CHDIR, _FDS, _CLOSE, _LIMIT = range(1, 12)
-_TO_GROUP, _TO_USER = 18, 19
-
-_CLONE_PARENT, _CLONE_CHILD_SETTID, _CLONE_CHILD_CLEARTID = 0x8000, 0x01000000, 0x00200000
-_SIGKILL = 9
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS = 1, 38, 40
-
-
-class Calls:
-    """Numbers of system calls, and where clone expects the address of the child's thread id."""
-
-    by_machine = {
-        "x86_64": {"clone": 56, "settid": 3, "set_robust_list": 273, "get_robust_list": 274},
-        "aarch64": {"clone": 220, "settid": 4, "set_robust_list": 99, "get_robust_list": 100},
-    }
-
-
-class CannotFork(Exception):
-    """Why this interpreter, this machine or these modules keep the fork server from forking."""
+_server = None  # kept: in a worker, taking it apart would cost pages
 
 
 def main(argv):
@@ -74,9 +57,10 @@ def main(argv):
 
     None: the server itself is to leave.
     """
-    server = ForkServer(argv[0], argv[1:])
-    server.start()
-    return server.serve()
+    global _server
+    _server = ForkServer(argv[0], argv[1:])
+    _server.start()
+    return _server.serve()
 
 
 class ForkServer:
@@ -86,10 +70,14 @@ class ForkServer:
         self.target = target
         self.modules = modules
         self.timeline = {"interpreter": muster_worker.STARTED}
-        self.warden = os.getppid()
         self.codec = None
-        self.control = None
-        self.forker = None
+        self.socket = None
+        self.control = CONTROL_FD
+        self.poller = None
+        self.plan = None
+        self.together = 1
+        self.highest = 0  # the last descriptor that may be open
+        self.request = None  # in a worker
 
     # Start
 
@@ -99,10 +87,11 @@ class ForkServer:
             os.set_inheritable(fd, False)
         try:
             self.codec = new_codec()
-            self.forker = Forker()
-            self.control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CONTROL_FD)
+            forker = Forker()
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CONTROL_FD)
             self._notify("hello", {"protocol": PROTOCOL, "sdk": "python/" + __version__, "pid": os.getpid()})
             self._preload()
+            self._make_ready(forker)
         except BaseException as error:  # SystemExit too: a module must not end the server without a word
             self._fail(error)
             self._end()
@@ -111,10 +100,24 @@ class ForkServer:
         gc.freeze()  # what is here stays shared with the workers: no collector writes to it
         self._notify("ready", {"timeline": self.timeline})
 
-    def _preload(self):
-        import faulthandler  # noqa: F401  what every worker needs, as are the next two
+    def _make_ready(self, forker):
+        """The last things that could fail, and what every worker would have to do for itself."""
+        from ._channel import prepare_process
 
-        from . import _channel, _context  # noqa: F401
+        self.plan = Plan(forker)
+        compile_ahead(self.target)
+        prepare_process()
+        self.poller = select.poll()
+        self.poller.register(REQUEST_FD, select.POLLIN)
+        self.poller.register(CONTROL_FD, select.POLLIN)
+        self.highest = max(open_fds())
+        room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - self.highest
+        if room < 0:
+            room = self.highest  # no limit at all
+        self.together = min(max(room // (2 * _FDS_MAX), 1), _TOGETHER)
+
+    def _preload(self):
+        from . import _channel, _context  # noqa: F401  what every worker needs
 
         before, path = open_fds(), list(sys.path)
         if "/" in self.target or self.target.endswith(".py"):
@@ -162,55 +165,60 @@ class ForkServer:
 
     def serve(self):
         """Forks until the host says that it is to leave (None), or until it is the worker that was forked."""
-        poller = select.poll()
-        poller.register(REQUEST_FD, select.POLLIN)
-        poller.register(CONTROL_FD, select.POLLIN)
         while True:
-            ready = [fd for fd, _ in poller.poll()]
+            ready = [fd for fd, _ in self.poller.poll()]
             if REQUEST_FD in ready:
                 return None  # shutdown, the one thing that is said to it, or the end of the file
-            request = self._receive()
-            if request is None:
+            requests = self._receive()
+            if requests is None:
                 return None
-            if self._fork(request):
-                return self._worker(request)
-            request.close()
+            self.request = self._fork(requests)
+            if self.request is not None:
+                return self._worker(self.request)
 
     def _receive(self):
-        """The next request; None when the warden is gone."""
+        """The next requests; None when the warden is gone."""
+        requests = []
         space = socket.CMSG_SPACE(_FDS_MAX * 4)
-        data, ancillary, flags, _ = self.control.recvmsg(_PACKET_MAX, space, socket.MSG_CMSG_CLOEXEC)
-        if not data:
-            return None
-        fds = []
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds += struct.unpack("=%di" % (len(content) // 4), content[: len(content) // 4 * 4])
-        return Request(data, fds, bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)))
+        while len(requests) < self.together:
+            try:
+                data, ancillary, flags, _ = self.socket.recvmsg(_PACKET_MAX, space, _AT_ONCE)
+            except BlockingIOError:
+                break
+            if not data:
+                return None
+            fds = []
+            for level, kind, content in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    fds += struct.unpack("=%di" % (len(content) // 4), content[: len(content) // 4 * 4])
+            self.highest = max([self.highest] + fds)
+            requests.append(Request(data, fds, bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))))
+        return requests
 
-    def _fork(self, request):
-        """True in the new process.  The server says who is being made, or why nobody is."""
+    def _fork(self, requests):
+        """The request whose process this is; None in the server, which says who is being made, or why nobody is."""
         try:
-            request.check()
             refuse_threads("it has")
-            sys.stdout.flush()
-            sys.stderr.flush()
-            request.step = _CLONE
-            pid = self.forker.fork()
         except CannotFork as error:  # nor ever will: the next one may, and the host hears why
             self._fail(error)
             self._end()
-        except OSError as error:
-            self._reply(_FORKED, request, 0, error.errno or errno.EINVAL, request.step)
-        else:
-            if pid == 0:
-                return True
-            self._reply(_FORKING, request, pid, 0, 0)
-        return False
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for request in requests:
+            request.check(self.plan)
+        for request in requests:
+            if request.error == 0 and request.fork(self.plan.forker):
+                return request
+        for request in requests:
+            self._reply(_FORKED if request.error else _FORKING, request, request.pid)
+            request.close()
+        return None
 
-    def _reply(self, op, request, pid, error, step):
+    def _reply(self, op, request, pid):
+        step = request.step if request.error else 0
+        answer = _HEADER.pack(_MAGIC, op, 0, request.number, _REPLY.size, 0) + _REPLY.pack(pid, request.error, step)
         try:
-            self.control.send(_HEADER.pack(_MAGIC, op, 0, request.number, _REPLY.size, 0) + _REPLY.pack(pid, error, step))
+            os.write(self.control, answer)
         except OSError:
             pass  # the warden has given this server up: its end is near, or here
 
@@ -220,18 +228,17 @@ class ForkServer:
         """Prepares the process and reports; returns its arguments.  Ends it when a step fails."""
         muster_worker.STARTED = time.monotonic_ns()
         try:
-            setup = Setup(request, self.forker, self.warden)
-            setup.prepare()
-            self.control = setup.place(self.control)
-            setup.limit()
-            self.control.send(_HEADER.pack(_MAGIC, _FORKED, 0, request.number, _REPLY.size, 0) + _REPLY.pack(os.getpid(), 0, 0))
-            self.control.close()
-        except OSError as error:
-            self._reply(_FORKED, request, os.getpid(), error.errno or errno.EINVAL, request.step)
-            os._exit(127)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            self._reply(_FORKED, request, os.getpid(), errno.EINVAL, request.step)
+            self.socket.detach()
+            self.plan.enter(request)
+            self.control = self.plan.place(request, self.control, self.highest)
+            self.plan.limit(request)
+            self._reply(_FORKED, request, os.getpid())
+            os.close(self.control)
+        except BaseException as error:
+            request.error = getattr(error, "errno", 0) or errno.EINVAL
+            if not isinstance(error, OSError):
+                sys.excepthook(*sys.exc_info())
+            self._reply(_FORKED, request, os.getpid())
             os._exit(127)
         return request.arguments
 
@@ -244,11 +251,30 @@ class Request:
         self.data = data
         self.fds = fds
         self.cut = cut
-        self.step = _REQUEST  # the step that is being taken, for whoever reports a failure
+        self.step = REQUEST  # the step that is being taken, for whoever reports a failure
+        self.error = 0
+        self.pid = 0
         self.at = _HEADER.size
 
-    def check(self):
-        """Takes it apart; OSError when it cannot be done."""
+    def check(self, plan):
+        """Takes it apart and prepares the new process; `error` when that cannot be."""
+        try:
+            self._decode()
+            plan.prepare(self)
+        except OSError as error:
+            self.error = error.errno or errno.EINVAL
+
+    def fork(self, forker):
+        """True in the new process; `pid` or `error` in the server."""
+        self.step = CLONE
+        try:
+            self.pid = forker.fork()
+        except OSError as error:
+            self.error = error.errno or errno.EINVAL
+            return False
+        return self.pid == 0
+
+    def _decode(self):
         if self.cut:
             raise OSError(errno.EMFILE, "descriptors were lost on their way")
         if self.op != _SPAWN:
@@ -256,15 +282,18 @@ class Request:
         try:
             self.flags, self.umask, self.nice, _, _ = self._take(_FIXED)
             self._text()  # the interpreter
-            self.cwd, self.mark = self._text(), self._text()
+            self.cwd, _ = self._text(), self._text()
             self.rlimits = [self._take(_RLIMIT) for _ in range(*self._take(_COUNT))]
             self.targets = [self._take(_FD) for _ in range(*self._take(_COUNT))]
             self.arguments = [os.fsdecode(self._text()) for _ in range(*self._take(_COUNT))]
-            self.environment = [self._text() for _ in range(*self._take(_COUNT))]
+            self.environment = {}
+            for _ in range(*self._take(_COUNT)):
+                name, _, value = self._text().partition(b"=")
+                self.environment.setdefault(name, value)  # the first of a name is the one that is found
             self.uid, self.gid = self._take(_CONFINE)
         except struct.error:
             raise OSError(errno.EBADMSG, "a request that cannot be understood") from None
-        if self.flags & ~(_NO_NEW_PRIVS | _UMASK | _NICE | _USER | _GROUP):
+        if self.flags & ~(NO_NEW_PRIVS | UMASK | NICE | USER | GROUP):
             raise OSError(errno.ENOTSUP, "a flag that this fork server does not know")
 
     def _take(self, fields):
@@ -283,195 +312,6 @@ class Request:
             os.close(fd)
 
 
-class Forker:
-    """fork() with CLONE_PARENT, and the other calls that Python has no function for."""
-
-    def __init__(self):
-        self._numbers = Calls.by_machine.get(os.uname().machine)
-        if sys.implementation.name != "cpython" or self._numbers is None or not sys.platform.startswith("linux"):
-            raise CannotFork("a fork server needs CPython on Linux, x86_64 or aarch64; this is %s on %s"
-                             % (sys.implementation.name, os.uname().machine))  # fmt: skip
-        try:
-            import ctypes
-
-            self._ctypes = ctypes
-            self._libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL: the GIL stays ours across the fork
-            self._syscall = self._libc.syscall
-            self._hooks = [getattr(ctypes.pythonapi, "PyOS_" + name) for name in
-                           ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")]  # fmt: skip
-        except (ImportError, AttributeError, OSError) as error:
-            raise CannotFork("a fork server needs ctypes and the interpreter's fork hooks: %s" % error) from None
-        self._syscall.restype = ctypes.c_long
-        self._libc.prctl.restype = ctypes.c_int
-        for hook in self._hooks:
-            hook.restype = None
-        self._clone = self._arguments_of_clone()
-        self._robust = self._robust_list()
-        self._environment = environment_area()
-
-    def fork(self):
-        """The child's pid, 0 in the child; OSError."""
-        before, in_child, in_parent = self._hooks
-        before()
-        pid = self._syscall(*self._clone)
-        if pid == 0:
-            in_child()
-            if self._robust is not None:
-                self._syscall(*self._robust)
-            return 0
-        error = self._ctypes.get_errno()
-        in_parent()
-        if pid < 0:
-            raise OSError(error, os.strerror(error))
-        return pid
-
-    def prctl(self, option, value):
-        zero = self._ctypes.c_ulong(0)
-        if self._libc.prctl(option, self._ctypes.c_ulong(value), zero, zero, zero) != 0:
-            error = self._ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
-
-    def show(self, name, value):
-        """Makes `value` what /proc/PID/environ shows, if it has room: nobody changes that but the process itself."""
-        address, room = self._environment.get(name, (0, 0))
-        if len(value) <= room:
-            self._ctypes.memmove(address, value.ljust(room, b"\0"), room)
-
-    def _arguments_of_clone(self):
-        long = self._ctypes.c_long
-        flags, address = _CLONE_PARENT, self._ctypes.c_void_p()
-        # Where libc keeps the thread's id; without it pthread_self would go by the number of the server's thread.
-        if self._libc.prctl(_PR_GET_TID_ADDRESS, self._ctypes.byref(address), long(0), long(0), long(0)) == 0:
-            flags |= _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID
-        arguments = [long(flags), long(0), long(0), long(0), long(0)]
-        arguments[self._numbers["settid"]] = long(address.value or 0)
-        return [long(self._numbers["clone"])] + arguments
-
-    def _robust_list(self):
-        head, size = self._ctypes.c_void_p(), self._ctypes.c_size_t()
-        byref, long = self._ctypes.byref, self._ctypes.c_long
-        if self._syscall(long(self._numbers["get_robust_list"]), long(0), byref(head), byref(size)) != 0:
-            return None
-        return long(self._numbers["set_robust_list"]), head, size
-
-
-class Setup:
-    """What the warden does between clone and exec, for a process that is not exec'd; in the same order."""
-
-    def __init__(self, request, forker, warden):
-        self.request = request
-        self.forker = forker
-        self.warden = warden
-
-    def prepare(self):
-        """The steps before the descriptors.  Whatever fails, in here and below, `request.step` names it."""
-        request = self.request
-        for step, take in (
-            (_SETSID, os.setsid),
-            (_PDEATHSIG, lambda: self.forker.prctl(_PR_SET_PDEATHSIG, _SIGKILL)),
-            (_ORPHAN, self._check_parent),
-            (_NICENESS, self._niceness),
-            (_TO_USER, self._check_user),
-            (_TO_GROUP, self._check_group),
-            (_CHDIR, lambda: os.chdir(request.cwd)),
-            (_NO_PRIVS, self._privileges),
-        ):
-            request.step = step
-            take()
-        self._environment()
-        self._reseed()
-
-    def _check_parent(self):
-        if os.getppid() != self.warden:
-            raise OSError(errno.ECHILD, "the warden died during the start")
-
-    def _niceness(self):
-        if self.request.flags & _UMASK:
-            os.umask(self.request.umask)
-        if self.request.flags & _NICE:
-            os.setpriority(os.PRIO_PROCESS, 0, self.request.nice)
-
-    # The server was made with the user and the groups of its workers, so there is nothing left to change.
-
-    def _check_group(self):
-        if self.request.flags & (_USER | _GROUP) and (set(os.getresgid()) != {self.request.gid} or os.getgroups()):
-            raise OSError(errno.EPERM, "the fork server has other groups")
-
-    def _check_user(self):
-        if self.request.flags & _USER and set(os.getresuid()) != {self.request.uid}:
-            raise OSError(errno.EPERM, "the fork server is another user's")
-
-    def _privileges(self):
-        if self.request.flags & _NO_NEW_PRIVS:
-            self.forker.prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-    def _environment(self):
-        wanted = {}
-        for entry in self.request.environment:
-            name, _, value = entry.partition(b"=")
-            wanted.setdefault(name, value)  # the first of a name is the one that is found
-        environ = os.environb
-        for name in [each for each in environ if each not in wanted]:
-            del environ[name]
-        zone = environ.get(b"TZ")
-        for name, value in wanted.items():
-            if environ.get(name) != value:
-                environ[name] = value
-                self.forker.show(name, value)
-        if environ.get(b"TZ") != zone:
-            time.tzset()
-
-    def _reseed(self):
-        for name in ("random", "numpy.random"):
-            seed = getattr(sys.modules.get(name), "seed", None)
-            if seed is not None:
-                seed()
-
-    def place(self, control):
-        """Makes the table of descriptors what was asked for, and the socket, which moves; returns it anew."""
-        self.request.step = _FDS
-        last = max([2] + [target for target, _ in self.request.targets])
-        wanted = {target: None for target in range(3)}
-        wanted.update((target, None if source < 0 else self.request.fds[source]) for target, source in self.request.targets)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        # First out of the way of every target, or a source could be overwritten before its turn.
-        high = {target: _above(last, null if fd is None else fd) for target, fd in wanted.items()}
-        socket_fd = _above(last, control.fileno())
-        for target, fd in high.items():
-            os.dup2(fd, target, inheritable=True)
-        keep = sorted(list(high) + [socket_fd])
-        self.request.step = _CLOSE
-        for below, above in zip([-1] + keep, keep + [_highest_fd() + 1]):
-            if below + 1 < above:  # an empty range would be taken for all there is
-                os.closerange(below + 1, above)
-        control.detach()
-        return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=socket_fd)
-
-    def limit(self):
-        """The resource limits; no core files unless asked for."""
-        self.request.step = _LIMIT
-        limits = [(number, (_limit(soft), _limit(hard))) for number, soft, hard in self.request.rlimits]
-        if all(number != resource.RLIMIT_CORE for number, _ in limits):
-            limits.append((resource.RLIMIT_CORE, (0, 0)))
-        for number, pair in limits:
-            try:
-                resource.setrlimit(number, pair)
-            except ValueError as error:  # Python's word for EINVAL, and for EPERM when a hard limit is to rise
-                raise OSError(errno.EPERM if "not allowed" in str(error) else errno.EINVAL, str(error)) from None
-
-
-def _above(last, fd):
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, last + 1)
-
-
-def _highest_fd():
-    return max(map(int, os.listdir("/proc/self/fd")))
-
-
-def _limit(value):
-    return resource.RLIM_INFINITY if value == (1 << 64) - 1 else value
-
-
 def open_fds():
     """{fd: what it is open on}"""
     found = {}
@@ -480,22 +320,6 @@ def open_fds():
             found[int(name)] = os.readlink("/proc/self/fd/" + name)
         except OSError:
             pass  # the directory's own, closed meanwhile
-    return found
-
-
-def environment_area():
-    """{name: (address of its value, size)} of what /proc/self/environ shows of muster's own variables."""
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    start = int(fields[50 - 3])  # env_start: proc(5) counts from 1, and two fields stand before the name's end
-    with open("/proc/self/environ", "rb") as file:
-        area = file.read()
-    found, at = {}, 0
-    for entry in area.split(b"\0"):
-        name, equals, value = entry.partition(b"=")
-        if equals and name in (b"MUSTER_CHILD", b"MUSTER_WORKER_ID") and start:
-            found.setdefault(name, (start + at + len(name) + 1, len(value)))
-        at += len(entry) + 1
     return found
 
 

@@ -5,6 +5,7 @@ it can tell the host why in a frame, which a script started directly can only sa
 """
 
 import sys
+from os import stat
 
 FORK_SERVER = "--fork-server"
 
@@ -43,14 +44,38 @@ def main(argv):
 
 def _run_script(path, arguments):
     """As `python3 path` does it: its own directory comes first on the path, its name is __main__."""
-    with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec")
+    code = _code_of(path)
     main_module = type(sys)("__main__")
     main_module.__file__ = path
     sys.modules["__main__"] = main_module
     sys.path.insert(0, path.rpartition("/")[0] or ".")
     sys.argv = [path] + arguments
     exec(code, main_module.__dict__)
+
+
+_ahead = {}  # a script's path: (which file it was, its code)
+
+
+def compile_ahead(target):
+    """For the fork server: its workers need not compile their script, unless somebody has written it anew."""
+    if "/" in target or target.endswith(".py"):
+        try:
+            _ahead[target] = _identity(target), _code_of(target)
+        except (OSError, SyntaxError, ValueError):
+            pass  # the worker will say so
+
+
+def _code_of(path):
+    known, code = _ahead.get(path, (None, None))
+    if known is None or known != _identity(path):
+        with open(path, "rb") as file:
+            code = compile(file.read(), path, "exec")
+    return code
+
+
+def _identity(path):
+    found = stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _run_module(target, arguments):

@@ -200,6 +200,10 @@ class Worker:
         """The error for a command that nobody registered."""
         return UnknownCommand("no command %r; there are: %s" % (name, ", ".join(sorted(self.commands))))
 
+    def starts_something(self):
+        """Whether anything wants to run before the worker is ready."""
+        return bool(self._starters)
+
     def started(self):
         """Runs what on_start registered."""
         for function in self._starters:
