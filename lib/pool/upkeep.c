@@ -76,7 +76,9 @@ static void rest_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
 {
     for (int i = 0; i < pool->n_slots; i++) {
         mu__slot *slot = pool->slots[i];
-        if (slot->wanted && slot->channel && !slot->recycle.why)
+        /* One that is due already waits for its turn, which comes with another's end. */
+        if (slot->wanted && slot->channel &&
+            mu__recycle_due(&slot->recycle, now) == MU__RECYCLE_NOT)
             mu__upkeep_by_locked(pool, slot->recycle.expires_at);
     }
     mu__upkeep_by_locked(pool, mu__health_next_locked(pool, now));
