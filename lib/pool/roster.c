@@ -429,8 +429,10 @@ void mu__slot_stopped(mu__seat *seat, uint32_t generation, bool last)
         seat->child = false;
         mu__upkeep_by_locked(pool, now);
     }
-    bool ended = last || pool->phase != MU__POOL_RUNNING;
-    if (slot->info.generation == generation && !slot->channel) {
+    /* The last to leave a slot that is not wanted may be either of its generations. */
+    bool vacated = is_vacant(slot);
+    bool ended = last || vacated || pool->phase != MU__POOL_RUNNING;
+    if ((vacated || slot->info.generation == generation) && !slot->channel) {
         mu__slot_move_locked(slot, ended ? MU__WORKER_GONE : MU__WORKER_DIED);
         slot->info.os_pid = 0;
     }
