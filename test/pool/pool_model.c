@@ -1,0 +1,250 @@
+/* The reference model of a pool (pool_model.h). Uses none of the library's functions. */
+#include "pool/pool_model.h"
+
+#include <string.h>
+
+void model_init(model_pool *model, int queue_most, int64_t step_ns)
+{
+    memset(model, 0, sizeof *model);
+    model->queue_most = queue_most;
+    model->step_ns = step_ns;
+    model->full_at = model->closed_at = model->stopping_at = model->paused_at = -1;
+}
+
+static model_request *find(model_pool *model, uint64_t token)
+{
+    return &model->requests[token - 1];
+}
+
+static int64_t later(int64_t from, int64_t by)
+{
+    return by >= MODEL_NEVER - from ? MODEL_NEVER : from + by;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+model_request *model_new(model_pool *model)
+{
+    model_request *r = &model->requests[model->n_requests++];
+    *r = (model_request){.token = (uint64_t)model->n_requests, .sent_at = -1};
+    return r;
+}
+
+static void look_at_queue(model_pool *model, int64_t now)
+{
+    if (model->n_queue >= model->queue_most)
+        model->full_at = now;
+}
+
+void model_asked(model_pool *model, model_request *r, int64_t now)
+{
+    model->books.asked++;
+    r->asked_at = r->waits_since = now;
+    look_at_queue(model, now);
+}
+
+/* ---- the workers -------------------------------------------------------------------------- */
+
+const char *model_sent(model_pool *model, uint64_t token, bool busy, int64_t now)
+{
+    model_request *r = find(model, token);
+    if (r->told)
+        return "a request is sent to a worker after its outcome has been told";
+    if (busy)
+        return "a request is sent to a worker that still works on another one";
+    if (r->sent_at >= 0 && !r->bereft)
+        return "a request is sent to two workers";
+    if (model->paused_at >= 0 && r->waits_since > model->paused_at)
+        return "a paused pool gives a request a worker";
+    r->sent_at = now;
+    r->bereft = false;
+    return NULL;
+}
+
+const char *model_begun(model_pool *model, uint64_t token)
+{
+    model_request *r = find(model, token);
+    r->begun++;
+    if (r->begun > 1 && !r->idempotent)
+        return "a request that is not idempotent is run twice";
+    return r->begun > MODEL_ATTEMPTS ? "a request is run too often" : NULL;
+}
+
+const char *model_answered(model_pool *model, uint64_t token, bool raised, bool babbled)
+{
+    model_request *r = find(model, token);
+    r->answered = r->answered || !(raised || babbled);
+    r->raised = r->raised || raised;
+    r->babbled = r->babbled || babbled;
+    return NULL;
+}
+
+const char *model_died(model_pool *model, uint64_t token, bool begun, int64_t now)
+{
+    model_request *r = find(model, token);
+    r->died += begun;
+    r->lost += !begun;
+    r->read = begun;
+    r->bereft = true;
+    r->waits_since = now;
+    look_at_queue(model, now);
+    return NULL;
+}
+
+/* ---- outcomes ----------------------------------------------------------------------------- */
+
+static uint64_t *counter_of(model_books *books, mu_err err)
+{
+    switch ((int)err) {
+    case MU_OK:
+        return &books->succeeded;
+    case MU_EWORKER:
+        return &books->worker_errors;
+    case MU_EQUEUE_FULL:
+        return &books->queue_full;
+    case MU_EQUEUE_TIMEOUT:
+        return &books->queue_timeouts;
+    case MU_EEXEC_TIMEOUT:
+        return &books->exec_timeouts;
+    case MU_ECANCELLED:
+        return &books->cancelled;
+    case MU_ECRASHED:
+        return &books->crashed;
+    case MU_EPROTOCOL:
+        return &books->protocol_errors;
+    case MU_ESHUTDOWN:
+        return &books->shut_down;
+    default:
+        return &books->refused;
+    }
+}
+
+static const char *judge_queue_timeout(const model_pool *model, const model_request *r, int64_t now)
+{
+    (void)model;
+    int64_t due = earlier(later(r->asked_at, r->queue_ns), r->deadline);
+    if (r->sent_at >= 0 && !r->bereft)
+        return "the queue timeout of a request that a worker has";
+    if (r->begun > 0 && !r->idempotent)
+        return "the queue timeout of a request that has been run";
+    if (!r->waits)
+        return NULL; /* nobody was free when it came */
+    if (now < due)
+        return "a queue timeout before its time";
+    return now > due && r->died + r->lost == 0 ? "a queue timeout after its time" : NULL;
+}
+
+static const char *judge_exec_timeout(const model_request *r, int64_t now)
+{
+    if (r->sent_at < 0)
+        return "the execution timeout of a request that no worker has";
+    int64_t due = earlier(later(r->sent_at, r->execution_ns), r->deadline);
+    return now < due   ? "an execution timeout before its time"
+           : now > due ? "an execution timeout after its time"
+                       : NULL;
+}
+
+static const char *judge_crash(const model_request *r, int64_t now)
+{
+    if (r->died + r->lost == 0)
+        return "a crash of a worker that lives";
+    if (now >= r->deadline)
+        return NULL;
+    if (!r->read && (!r->waits || now < later(r->asked_at, r->queue_ns)))
+        return "the crash of a worker that had not read the request, which could still wait";
+    if (r->read && r->idempotent && r->died < MODEL_ATTEMPTS)
+        return "the crash of a worker under an idempotent request with attempts left";
+    return NULL;
+}
+
+static const char *judge(const model_pool *model, const model_request *r, mu_err err, int64_t now)
+{
+    bool drained = model->closed_at >= 0 && model->closed_at < r->asked_at;
+    if (drained && err != MU_ESHUTDOWN)
+        return "a drained pool takes a request";
+    switch ((int)err) {
+    case MU_OK:
+        return r->answered ? NULL : "a success that no worker has answered";
+    case MU_EWORKER:
+        return r->raised ? NULL : "an error that no worker has answered";
+    case MU_EPROTOCOL:
+        return r->babbled ? NULL : "a fault that no worker has made";
+    case MU_EQUEUE_FULL:
+        return model->full_at >= r->waits_since ? NULL : "a full queue that was not";
+    case MU_EQUEUE_TIMEOUT:
+        return judge_queue_timeout(model, r, now);
+    case MU_EEXEC_TIMEOUT:
+        return judge_exec_timeout(r, now);
+    case MU_ECRASHED:
+        return judge_crash(r, now);
+    case MU_ECANCELLED:
+        return r->cancelled ? NULL : "a cancellation that nobody has asked for";
+    case MU_ESHUTDOWN:
+        return model->stopping_at >= 0 || drained || model->closed_at == r->asked_at
+                   ? NULL
+                   : "a shutdown of a pool that runs";
+    default:
+        return "an error that nothing here leads to";
+    }
+}
+
+const char *model_told(model_pool *model, model_request *r, mu_err err, int64_t now)
+{
+    if (r->told)
+        return "a second outcome";
+    r->told = true;
+    r->err = err;
+    (*counter_of(&model->books, err))++;
+    return judge(model, r, err, now);
+}
+
+/* ---- the queue ---------------------------------------------------------------------------- */
+
+void model_push(model_pool *model, const void *who, int priority, int64_t now)
+{
+    model->queue[model->n_queue++] = (model_waiter){who, priority, now};
+    look_at_queue(model, now);
+}
+
+static int place_of(const model_pool *model, const void *who)
+{
+    int place = 0;
+    while (place < model->n_queue && model->queue[place].who != who)
+        place++;
+    return place;
+}
+
+void model_remove(model_pool *model, const void *who)
+{
+    int place = place_of(model, who);
+    if (place == model->n_queue)
+        return;
+    model->n_queue--;
+    memmove(&model->queue[place], &model->queue[place + 1],
+            (size_t)(model->n_queue - place) * sizeof model->queue[0]);
+}
+
+static int64_t due_of(const model_pool *model, const model_waiter *w)
+{
+    return w->since - w->priority * model->step_ns;
+}
+
+const char *model_pop(model_pool *model, const void *who)
+{
+    int place = place_of(model, who);
+    if (place == model->n_queue)
+        return model->n_queue > 0 || who ? "somebody is served who does not wait" : NULL;
+    const model_waiter *w = &model->queue[place];
+    for (int i = 0; i < model->n_queue; i++) {
+        const model_waiter *other = &model->queue[i];
+        if (due_of(model, other) < due_of(model, w))
+            return "somebody else has waited longer, or is more urgent";
+        if (other->priority == w->priority && i < place)
+            return "somebody of the same priority came before";
+    }
+    model_remove(model, who);
+    return NULL;
+}

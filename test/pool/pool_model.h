@@ -1,0 +1,91 @@
+/*
+ * pool_model: what may become of requests, as a pure model
+ *
+ * It hears what is asked of a pool and what its workers do, and says of each outcome whether it is
+ * an allowed one: whether there is evidence for it, and whether it came when it had to. Beside that
+ * it keeps the queue and the counters once more, in the simplest way there is.
+ *
+ *     model_asked(&model, request, now);
+ *     complaint = model_sent(&model, token, busy, now);      // NULL: that is in order
+ *     complaint = model_told(&model, request, err, now);
+ *
+ * It knows the public errors of the library and none of its functions. Thread-safety: none.
+ */
+#ifndef MU_TEST_POOL_MODEL_H
+#define MU_TEST_POOL_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <muster/error.h>
+
+enum { MODEL_REQUESTS = 256, MODEL_ATTEMPTS = 3 };
+
+#define MODEL_NEVER INT64_MAX
+
+typedef struct model_request {
+    /* what was asked */
+    uint64_t token; /* its number + 1 */
+    bool idempotent, raises, babbles, waits;
+    int64_t queue_ns, execution_ns; /* MODEL_NEVER: no limit */
+    int64_t deadline;               /* for both; MODEL_NEVER: none */
+
+    /* what has happened */
+    int64_t asked_at, sent_at; /* sent_at: last; -1: never */
+    bool bereft;               /* the worker that it was sent to last is dead */
+    int64_t waits_since;
+    int begun; /* how many workers have read it */
+    int died;  /* how many of these died of it, or while they ran it */
+    int lost;  /* how many died that had not read it */
+    bool read; /* the last of these had, or may have */
+    bool answered, raised, babbled;
+    bool cancelled; /* it has been asked for */
+    bool told;
+    mu_err err;
+} model_request;
+
+typedef struct model_waiter {
+    const void *who;
+    int priority;
+    int64_t since;
+} model_waiter;
+
+typedef struct model_books {
+    uint64_t asked, succeeded, worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled,
+        crashed, protocol_errors, shut_down, refused;
+} model_books;
+
+typedef struct model_pool {
+    model_request requests[MODEL_REQUESTS];
+    int n_requests;
+    model_waiter queue[MODEL_REQUESTS]; /* in the order in which they came */
+    int n_queue, queue_most;
+    int64_t full_at;     /* when it was full last; -1: never */
+    int64_t closed_at;   /* since when it accepts nothing; -1: it does */
+    int64_t stopping_at; /* since when it is stopped; -1: it is not */
+    int64_t paused_at;   /* since when it gives nobody a worker; -1: it does */
+    int64_t step_ns;     /* what one step of priority is worth */
+    model_books books;
+} model_pool;
+
+void model_init(model_pool *model, int queue_most, int64_t step_ns);
+
+/* A new request; fill in what is asked, then say so. */
+model_request *model_new(model_pool *model);
+void model_asked(model_pool *model, model_request *request, int64_t now);
+
+/* What the workers do. Each returns NULL, or what is wrong with it. */
+const char *model_sent(model_pool *model, uint64_t token, bool busy, int64_t now);
+const char *model_begun(model_pool *model, uint64_t token);
+const char *model_answered(model_pool *model, uint64_t token, bool raised, bool babbled);
+const char *model_died(model_pool *model, uint64_t token, bool begun, int64_t now);
+
+/* An outcome. */
+const char *model_told(model_pool *model, model_request *request, mu_err err, int64_t now);
+
+/* The queue: the same happens to the pool's. */
+void model_push(model_pool *model, const void *who, int priority, int64_t now);
+void model_remove(model_pool *model, const void *who);
+/* `who` is served next. */
+const char *model_pop(model_pool *model, const void *who);
+
+#endif

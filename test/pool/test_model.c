@@ -1,0 +1,554 @@
+/*
+ * A pool against a reference model, by chance: each seed makes a pool in a world of its own (sim.h)
+ * and lets things happen to it - requests of every kind with priorities, deadlines and workers that
+ * answer, hang, die and babble; cancellations, kills, resizes, recycling, pauses, drains, rolling
+ * restarts, a stop. pool_model.c says of each outcome whether it is allowed. After every single
+ * thing that happens the pool's counters and its queue are what the model has; before time passes
+ * nobody waits while a worker is idle; in the end every request has its one outcome, every worker
+ * serves again, and nothing is left.
+ *
+ *     MUSTER_TEST_SEED=4711 build/test/test_pool_model     one seed, with its story
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <muster/future.h>
+
+#include "pool/pool_impl.h"
+#include "pool/pool_model.h"
+#include "pool/sim.h"
+#include "support/mu_test.h"
+
+enum { ROUNDS = 40, STEPS = 60, STEPS_AT_ONCE = 20000, STORY = 32768 };
+
+typedef enum kind { THREAD, ACTOR, CALLBACK, MESSAGE, FUTURE, KINDS } kind;
+
+typedef struct request {
+    model_request *model;
+    kind kind;
+    sim_deed deed;
+    int ms;
+    mu_execute_options options;
+    mu_pid caller; /* of ACTOR */
+    mu_job job;
+    mu_future *future;
+} request;
+
+static model_pool model;
+static request requests[MODEL_REQUESTS];
+static mu_pool *pool;
+static uint64_t seed;
+static bool over;   /* what was run apart has ended */
+static int helpers; /* threads that drain, restart, look, stop */
+static bool closing, kills_actors;
+
+static char story[STORY];
+static size_t told;
+
+__attribute__((format(printf, 1, 2))) static void tell_story(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (told < STORY)
+        told += (size_t)vsnprintf(story + told, STORY - told, format, args);
+    va_end(args);
+}
+
+static void demand(bool fine, const char *what)
+{
+    char *tree = NULL;
+    if (fine)
+        return;
+    (void)mu_pool_tree(pool, &tree);
+    (void)fprintf(stderr, "# seed %" PRIu64 ": %s\n%s", seed, story, tree ? tree : "");
+    mu_test_fail(__FILE__, __LINE__, "MUSTER_TEST_SEED=%" PRIu64 ": at %" PRId64 " us: %s", seed,
+                 sim_now() / 1000, what);
+}
+
+static void admit(const char *complaint, uint64_t token)
+{
+    if (complaint)
+        tell_story("\n    request %" PRIu64 ": ", token);
+    demand(!complaint, complaint ? complaint : "");
+}
+
+/* ---- what the workers do ------------------------------------------------------------------ */
+
+static void on_sent(uint64_t token, bool busy)
+{
+    admit(model_sent(&model, token, busy, sim_now()), token);
+}
+
+static void on_begun(uint64_t token)
+{
+    admit(model_begun(&model, token), token);
+}
+
+static void on_answered(uint64_t token, sim_deed deed)
+{
+    admit(model_answered(&model, token, deed == SIM_RAISE, deed == SIM_BABBLE), token);
+}
+
+static void on_died(uint64_t token, bool begun)
+{
+    admit(model_died(&model, token, begun, sim_now()), token);
+}
+
+/* ---- the queue ---------------------------------------------------------------------------- */
+
+void __real_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now);
+void __wrap_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now);
+void __wrap_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now)
+{
+    model_push(&model, link, priority, now);
+    __real_mu__queue_push(queue, link, priority, now);
+}
+
+bool __real_mu__queue_remove(mu__queue *queue, mu__queue_link *link);
+bool __wrap_mu__queue_remove(mu__queue *queue, mu__queue_link *link);
+bool __wrap_mu__queue_remove(mu__queue *queue, mu__queue_link *link)
+{
+    model_remove(&model, link);
+    return __real_mu__queue_remove(queue, link);
+}
+
+mu__queue_link *__real_mu__queue_pop(mu__queue *queue);
+mu__queue_link *__wrap_mu__queue_pop(mu__queue *queue);
+mu__queue_link *__wrap_mu__queue_pop(mu__queue *queue)
+{
+    mu__queue_link *link = __real_mu__queue_pop(queue);
+    admit(model_pop(&model, link), 0);
+    return link;
+}
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+static void end_request(request *r, mu_err err, const mu_value *result)
+{
+    tell_story("%" PRIu64 "=%s ", r->model->token, mu_err_name(err));
+    admit(model_told(&model, r->model, err, sim_now()), r->model->token);
+    demand(err != MU_OK || mu_value_uint(result, "", 0) == r->model->token,
+           "a request gets the answer to another one");
+}
+
+static void pack_args(const request *r, mu_value *args)
+{
+    mu_check_ok(mu_value_pack(args, NULL, "[U, i, i]", r->model->token, (int)r->deed, r->ms));
+}
+
+static void execute(void *arg)
+{
+    request *r = arg;
+    mu_value args = MU_VALUE_INIT, result = MU_VALUE_INIT;
+    mu_error error = MU_ERROR_INIT;
+    pack_args(r, &args);
+    model_asked(&model, r->model, sim_now());
+    mu_err err = mu_pool_execute(pool, "do", &args, &r->options, &result, &error);
+    end_request(r, err, &result);
+    mu_value_clear(&args);
+    mu_value_clear(&result);
+    mu_error_clear(&error);
+}
+
+static void on_outcome(void *ctx, const mu_outcome *outcome)
+{
+    request *r = ctx;
+    demand(!r->job || outcome->job == r->job, "an outcome of another job");
+    end_request(r, outcome->err, outcome->result);
+}
+
+static void on_message(uint64_t tag, mu_err err, const mu_value *result)
+{
+    end_request(&requests[tag], err, result);
+}
+
+static void submit(request *r)
+{
+    mu_err err;
+    mu_value args = MU_VALUE_INIT;
+    mu_pid somebody = {sim_system(), 0, 1};
+    pack_args(r, &args);
+    model_asked(&model, r->model, sim_now());
+    if (r->kind == CALLBACK)
+        err = mu_pool_submit(pool, "do", &args, &r->options, on_outcome, r, &r->job);
+    else if (r->kind == MESSAGE)
+        err = mu_pool_submit_to(pool, "do", &args, &r->options, somebody, (uint64_t)(r - requests),
+                                &r->job);
+    else
+        err = mu_pool_submit_future(pool, "do", &args, &r->options, &r->future);
+    if (err != MU_OK)
+        end_request(r, err, NULL);
+    mu_value_clear(&args);
+}
+
+/* Futures have nobody who is told: whoever looks finds out. */
+static void look_at_futures(void)
+{
+    for (int i = 0; i < model.n_requests; i++) {
+        request *r = &requests[i];
+        if (!mu_future_done(r->future))
+            continue;
+        mu_value result = MU_VALUE_INIT;
+        mu_err err = mu_future_wait(r->future, 0, &result, NULL);
+        end_request(r, err, &result);
+        mu_value_clear(&result);
+        mu_future_free(&r->future);
+    }
+}
+
+static sim_deed random_deed(void)
+{
+    static const sim_deed odd[] = {SIM_RAISE, SIM_OBEY,           SIM_OBEY,   SIM_TWICE, SIM_DIE,
+                                   SIM_TEAR,  SIM_ANSWER_AND_DIE, SIM_BABBLE, SIM_HANG,  SIM_DIE};
+    return sim_percent(60) ? SIM_ECHO : odd[sim_roll((int)(sizeof odd / sizeof *odd))];
+}
+
+static int64_t ns_of(int64_t ms, int64_t otherwise_ms)
+{
+    if (ms == 0)
+        ms = otherwise_ms;
+    return ms == MU_INFINITY ? MODEL_NEVER : ms * MU_MS;
+}
+
+static void ask(void)
+{
+    static const int64_t queue_ms[] = {0, 0, 0, -1, 1, 2, 5, 20, MU_INFINITY};
+    static const int64_t run_ms[] = {0, 0, 1, 2, 5, 20};
+    if (model.n_requests == MODEL_REQUESTS)
+        return;
+    request *r = &requests[model.n_requests];
+    model_request *m = model_new(&model);
+    mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
+    *r = (request){.model = m, .kind = (kind)sim_roll(KINDS), .deed = random_deed()};
+    r->ms = sim_percent(50) ? 0 : sim_roll(8);
+    o.queue_timeout_ms = queue_ms[sim_roll((int)(sizeof queue_ms / sizeof *queue_ms))];
+    o.execution_timeout_ms = run_ms[sim_roll((int)(sizeof run_ms / sizeof *run_ms))];
+    o.deadline_ns = sim_percent(15) ? sim_now() + sim_roll(10) * MU_MS : 0;
+    o.idempotent = sim_percent(30);
+    o.priority = sim_percent(60) ? 0 : sim_roll(5) - 2;
+    r->options = o;
+    m->idempotent = o.idempotent;
+    m->waits = o.queue_timeout_ms >= 0;
+    m->queue_ns = ns_of(m->waits ? o.queue_timeout_ms : 0, pool->options.queue_timeout_ms);
+    m->execution_ns = ns_of(o.execution_timeout_ms, pool->options.execution_timeout_ms);
+    m->deadline = o.deadline_ns ? o.deadline_ns : MODEL_NEVER;
+    tell_story("ask%d.%d(%" PRIu64 " %dms p%d q%d e%d%s%s) ", (int)r->kind, (int)r->deed, m->token,
+               r->ms, o.priority, (int)o.queue_timeout_ms, (int)o.execution_timeout_ms,
+               o.idempotent ? " again" : "", o.deadline_ns ? " deadline" : "");
+    if (r->kind == THREAD)
+        sim_thread(execute, r);
+    else if (r->kind == ACTOR)
+        r->caller = sim_spawn(execute, r);
+    else
+        submit(r);
+}
+
+static void cancel(void)
+{
+    if (model.n_requests == 0)
+        return;
+    request *r = &requests[sim_roll(model.n_requests)];
+    mu_reason kill = mu_reason_kill();
+    if (r->model->told || r->kind == THREAD)
+        return;
+    tell_story("cancel(%" PRIu64 ") ", r->model->token);
+    r->model->cancelled = true;
+    if (r->kind == ACTOR)
+        (void)mu_exit_signal(r->caller, &kill);
+    else if (r->kind == FUTURE)
+        (void)mu_future_cancel(r->future);
+    else
+        (void)mu_job_cancel(pool, r->job);
+}
+
+/* ---- what happens to the pool ------------------------------------------------------------- */
+
+static void drain(void *arg)
+{
+    (void)arg;
+    model.closed_at = sim_now();
+    (void)mu_pool_drain(pool, 1 + sim_roll(10));
+    helpers--;
+}
+
+static void restart(void *arg)
+{
+    (void)arg;
+    (void)mu_pool_rolling_restart(pool, 1 + sim_roll(200), NULL);
+    helpers--;
+}
+
+static void check_health(void *arg)
+{
+    mu_pool_health health;
+    (void)arg;
+    (void)mu_pool_health_check(pool, &health);
+    helpers--;
+}
+
+static void help(void (*body)(void *arg), const char *what)
+{
+    tell_story("%s", what);
+    helpers++;
+    sim_thread(body, NULL);
+}
+
+static void hold(void)
+{
+    tell_story("pause ");
+    mu_pool_pause(pool);
+    if (model.paused_at < 0)
+        model.paused_at = sim_now();
+}
+
+static void go_on(void)
+{
+    tell_story("resume ");
+    mu_pool_resume(pool);
+    model.paused_at = model.closed_at = -1;
+}
+
+static void kill_actor(void)
+{
+    if (!kills_actors || !sim_kill_worker_actor())
+        return;
+    tell_story("kill-actor ");
+    /* The jobs that it runs are cancelled with it. */
+    for (int i = 0; i < model.n_requests; i++)
+        if (requests[i].kind >= CALLBACK)
+            requests[i].model->cancelled = true;
+}
+
+static void resize(void)
+{
+    int size = 1 + sim_roll(4);
+    tell_story("resize(%d) ", size);
+    mu_check_ok(mu_pool_resize(pool, size));
+}
+
+static void act(void)
+{
+    int what = sim_roll(100);
+    if (what < 60)
+        ask();
+    else if (what < 72)
+        cancel();
+    else if (what < 77)
+        tell_story("%s", sim_kill_process() ? "kill " : "");
+    else if (what < 79)
+        kill_actor();
+    else if (what < 83)
+        resize();
+    else if (what < 87)
+        hold();
+    else if (what < 94)
+        go_on();
+    else if (what < 96)
+        help(drain, "drain ");
+    else if (what < 98)
+        help(restart, "roll ");
+    else
+        help(check_health, "check ");
+}
+
+/* ---- what must always hold ---------------------------------------------------------------- */
+
+static void check_books(void)
+{
+    const mu_pool_stats *s = &pool->stats;
+    const model_books *b = &model.books;
+    uint64_t errors = b->worker_errors + b->queue_full + b->queue_timeouts + b->exec_timeouts +
+                      b->cancelled + b->crashed + b->protocol_errors + b->shut_down + b->refused;
+    demand(s->requests == b->asked, "requests are not counted as they were asked");
+    demand(s->succeeded == b->succeeded && s->worker_errors == b->worker_errors &&
+               s->queue_full == b->queue_full && s->queue_timeouts == b->queue_timeouts &&
+               s->exec_timeouts == b->exec_timeouts && s->cancelled == b->cancelled &&
+               s->crashed == b->crashed && s->protocol_errors == b->protocol_errors &&
+               s->shut_down == b->shut_down && s->refused == b->refused && s->errors == errors,
+           "outcomes are not counted as they were told");
+    demand((uint64_t)pool->running == b->asked - b->succeeded - errors,
+           "in flight is not what was asked and has no outcome");
+    demand((int)pool->queue.length == model.n_queue, "the queue is not as long as it should be");
+}
+
+static void after_step(void)
+{
+    static int64_t when;
+    static int steps;
+    steps = when == sim_now() ? steps + 1 : 0;
+    when = sim_now();
+    demand(steps < STEPS_AT_ONCE, "things happen without end and no time passes");
+    if (!pool)
+        return;
+    look_at_futures();
+    check_books();
+}
+
+/* Nothing can happen any more at this time. */
+static void when_quiet(void)
+{
+    mu_pool_stats s;
+    if (!pool)
+        return;
+    mu_pool_stats_get(pool, &s);
+    demand(s.requests == s.succeeded + s.errors + (uint64_t)s.in_flight + (uint64_t)s.queued,
+           "the counters of a snapshot do not add up");
+    demand(s.in_flight >= 0 && s.queued >= 0, "a level is negative");
+    demand(s.workers >= s.starting + s.available + s.busy + s.restarting,
+           "there are more workers in a state than there are workers");
+    demand(model.paused_at >= 0 || closing || s.queued == 0 || s.available == 0,
+           "somebody waits while a worker is idle");
+}
+
+/* ---- one seed ----------------------------------------------------------------------------- */
+
+static mu_pool_options random_options(void)
+{
+    static const int queues[] = {1000, 1, 2, 4, -1};
+    mu_pool_options o = MU_POOL_OPTIONS_INIT;
+    o.executable = "/bin/true"; /* for its name: sim_port.c is what runs */
+    o.size = 1 + sim_roll(4);
+    o.max_queue_size = queues[sim_roll((int)(sizeof queues / sizeof *queues))];
+    o.queue_timeout_ms = 30;
+    o.execution_timeout_ms = 30;
+    o.cancel_grace_ms = 1 + sim_roll(6);
+    o.startup_timeout_ms = 50;
+    o.shutdown_grace_ms = 20;
+    o.drain_timeout_ms = 1 + sim_roll(40);
+    o.balance = (mu_balance)sim_roll(MU_BALANCE_WEIGHTED + 1);
+    o.max_requests = sim_percent(30) ? 1 + sim_roll(5) : 0;
+    o.max_lifetime_ms = sim_percent(20) ? 20 + sim_roll(50) : 0;
+    o.health_check_interval_ms = sim_percent(30) ? 10 + sim_roll(20) : 0;
+    o.health_check_timeout_ms = 5;
+    o.max_overflow = sim_percent(20) ? 1 + sim_roll(2) : 0;
+    o.min_size = sim_percent(20) ? 1 : 0;
+    o.linger_ms = 5 + sim_roll(20);
+    o.lazy = sim_percent(10);
+    return o;
+}
+
+static void start_pool(void *arg)
+{
+    mu_pool *made = NULL;
+    mu_error error = MU_ERROR_INIT;
+    if (mu_pool_start(sim_system(), arg, &made, &error) == MU_OK)
+        pool = made;
+    else
+        tell_story("no start: %s ", error.message);
+    over = true;
+    mu_error_clear(&error);
+}
+
+static bool is_over(void)
+{
+    return over && helpers == 0;
+}
+
+static bool all_told(void)
+{
+    for (int i = 0; i < model.n_requests; i++)
+        if (!model.requests[i].told)
+            return false;
+    return helpers == 0;
+}
+
+static bool all_serve(void)
+{
+    mu_pool_stats s;
+    mu_pool_stats_get(pool, &s);
+    return s.available == pool->wanted && s.workers == pool->wanted && !pool->rolling.active;
+}
+
+static void stop_pool(void *arg)
+{
+    (void)arg;
+    mu_pool_stop(pool);
+    over = true;
+}
+
+static void free_pool(void *arg)
+{
+    mu_pool_free(arg);
+    over = true;
+}
+
+static void run_apart(void (*body)(void *arg), void *arg, const char *complaint)
+{
+    over = false;
+    sim_thread(body, arg);
+    demand(sim_run_until(is_over), complaint);
+}
+
+static void end_pool(void)
+{
+    if (sim_percent(70)) {
+        go_on();
+        demand(sim_run_until(all_told), "a request has no outcome");
+        sim_set_trouble(0);
+        demand(sim_run_until(all_serve), "a worker does not come back");
+    }
+    tell_story("stop ");
+    closing = true;
+    model.stopping_at = sim_now();
+    run_apart(stop_pool, NULL, "the stop does not end");
+    demand(sim_run_until(all_told), "a request has no outcome after the stop");
+    mu_pool *last = pool;
+    after_step();
+    pool = NULL;
+    run_apart(free_pool, &last, "the pool is not let go");
+}
+
+static int lowest_fd(void)
+{
+    int fd = dup(STDERR_FILENO);
+    (void)close(fd);
+    return fd;
+}
+
+static void play(uint64_t number)
+{
+    static const sim_watch watch = {after_step,  when_quiet, on_sent,   on_begun,
+                                    on_answered, on_died,    on_message};
+    int fd = lowest_fd();
+    seed = number;
+    told = 0;
+    pool = NULL;
+    closing = false;
+    helpers = 0;
+    sim_begin(seed, &watch);
+    mu_pool_options options = random_options();
+    model_init(&model, options.max_queue_size < 0 ? 0 : options.max_queue_size,
+               MU__PRIORITY_STEP_NS);
+    kills_actors = sim_percent(20);
+    sim_set_trouble(sim_percent(40) ? 5 + sim_roll(20) : 0);
+    tell_story("size %d queue %d ", options.size, options.max_queue_size);
+    run_apart(start_pool, &options, "the start does not end");
+    for (int i = 0; pool && i < ROUNDS; i++) {
+        int n = 1 + sim_roll(3);
+        tell_story("\n    %" PRId64 ": ", sim_now() / MU_MS);
+        while (n-- > 0)
+            act();
+        sim_run(sim_now() + sim_roll(8) * MU_MS, sim_roll(STEPS));
+    }
+    if (pool)
+        end_pool();
+    demand(sim_end() == 0, "a port is left");
+    demand(lowest_fd() == fd, "an fd is left");
+}
+
+MU_TEST(model, a_pool_does_what_the_reference_model_allows_whatever_happens, .timeout = 100)
+{
+    const char *only = getenv("MUSTER_TEST_SEED");
+    if (only) {
+        play(strtoull(only, NULL, 10));
+        (void)fprintf(stderr, "# story of seed %s: %s\n", only, story);
+    } else {
+        int64_t seeds = mu_test_size(MU_TEST_SANITIZED ? 300 : 3000, 10000);
+        for (int64_t number = 1; number <= seeds; number++)
+            play((uint64_t)number);
+    }
+    sim_close();
+}
