@@ -119,6 +119,11 @@ typedef enum mu_start_method {
     MU_START_FORK_SERVER = 2 /* one process imports `preload` once and forks ready workers */
 } mu_start_method;
 
+typedef enum mu_landlock {
+    MU_LANDLOCK_REQUIRED = 0, /* the pool is not started */
+    MU_LANDLOCK_OPTIONAL = 1  /* it is, and its workers reach what their user may */
+} mu_landlock;
+
 /* Resource limits of a worker process, as setrlimit(2); `resource` is RLIMIT_xxx. */
 typedef struct mu_rlimit {
     int resource;
@@ -185,6 +190,12 @@ typedef struct mu_pool_options {
     bool no_new_privs; /* no setuid program that a worker runs gets it more than it has */
     const char *user;  /* name or number, this process's; then also without supplementary groups */
     const char *group; /* name or number, that user's own */
+
+    /* Files: with either list, workers reach no others (Landlock). Absolute paths, of directories
+     * with all beneath them or of files. */
+    const char *const *read_only;  /* to read and to execute; Python's own belong into it */
+    const char *const *read_write; /* and to write, to make, to remove */
+    mu_landlock landlock;          /* what if this kernel has none */
 
     /* requests */
     int max_queue_size;           /* 1,000; -1: none waits, a busy pool answers MU_EQUEUE_FULL */

@@ -60,7 +60,8 @@
     X(RIGHTS, "the right to end processes of another user (CAP_KILL)")                             \
     X(GROUPS, "setgroups")                                                                         \
     X(GROUP, "setresgid")                                                                          \
-    X(USER, "setresuid")
+    X(USER, "setresuid")                                                                           \
+    X(LANDLOCK, "landlock_restrict_self")
 
 typedef enum mu__step {
 #define MU__STEP_ENUM_(name, text) MU__STEP_##name,

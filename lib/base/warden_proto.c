@@ -73,6 +73,7 @@ size_t mu__wp_encode_spawn(uint64_t request, const mu__wp_spawn *spawn, uint8_t 
     put_texts(&w, spawn->envp);
     put_u32(&w, spawn->confine.uid);
     put_u32(&w, spawn->confine.gid);
+    put_u32(&w, (uint32_t)spawn->confine.landlock);
     return finish(&w);
 }
 
@@ -302,10 +303,14 @@ static bool get_fds(reader *r, size_t n_passed, mu__wp_spawn *s)
 }
 
 /* The number that means "as it is" to setresuid(2) is nobody's. */
-static bool get_confine(reader *r, mu__wp_spawn *s)
+static bool get_confine(reader *r, size_t n_passed, mu__wp_spawn *s)
 {
     s->confine.uid = get_u32(r);
     s->confine.gid = get_u32(r);
+    s->confine.landlock = (int32_t)get_u32(r);
+    if ((s->flags & MU__SPAWN_LANDLOCK) &&
+        (s->confine.landlock < 0 || (size_t)s->confine.landlock >= n_passed))
+        return false;
     return !((s->flags & MU__SPAWN_USER) && s->confine.uid == UINT32_MAX) &&
            !((s->flags & (MU__SPAWN_USER | MU__SPAWN_GROUP)) && s->confine.gid == UINT32_MAX);
 }
@@ -331,7 +336,7 @@ mu_err mu__wp_decode_spawn(const uint8_t *body, size_t size, size_t n_passed, ch
     vector = get_texts(&r, vector);
     s.envp = vector;
     (void)get_texts(&r, vector);
-    bool confined = get_confine(&r, &s);
+    bool confined = get_confine(&r, n_passed, &s);
     mu_err err = judge(&r);
     if (err == MU_OK && (!s.argv[0] || !confined))
         err = MU_EDECODE;

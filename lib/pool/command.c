@@ -38,6 +38,7 @@ static char *own_string(mu_pool *pool, const char *text)
 
 void mu__command_free(mu_pool *pool)
 {
+    mu__confine_free(pool);
     while (pool->owned) {
         mu__owned *block = pool->owned;
         pool->owned = block->next;

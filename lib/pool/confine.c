@@ -3,9 +3,16 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/event.h"
+#include "port/landlock.h"
+
+/* ---- user and group ----------------------------------------------------------------------- */
 
 enum { ENTRY_FIRST = 1024, ENTRY_MOST = 1 << 20 }; /* bytes for an entry of the user database */
 
@@ -109,6 +116,80 @@ static mu_err set_user(mu__port_spec *spec, const mu_pool_options *options, mu_e
     return MU_OK;
 }
 
+/* ---- files -------------------------------------------------------------------------------- */
+
+static mu_err allow(mu__landlock *ruleset, const char *option, const char *path, bool write,
+                    mu_error *error)
+{
+    mu_err err = mu__landlock_allow(ruleset, path, write);
+    return err == MU_OK
+               ? MU_OK
+               : mu_error_set(error, err, "pool option %s: %s: %s", option, path, mu_strerror(err));
+}
+
+static mu_err allow_all(mu__landlock *ruleset, const char *option, const char *const *paths,
+                        bool write, mu_error *error)
+{
+    mu_err err = MU_OK;
+    for (; err == MU_OK && paths && *paths; paths++)
+        err = allow(ruleset, option, *paths, write, error);
+    return err;
+}
+
+/*
+ * What no user can know or should have to say: the program, the SDK and the script themselves, and
+ * what a worker is made with, forked or not.
+ */
+static mu_err allow_own(const mu_pool *pool, mu__landlock *ruleset, mu_error *error)
+{
+    static const char option[] = "read_only (what every worker needs)";
+    char *const *argv = pool->spec.argv;
+    char sdk[PATH_MAX] = "";
+    if (pool->n_launch > 0) {
+        const char *launcher = argv[pool->n_launch - 1];
+        (void)snprintf(sdk, sizeof sdk, "%.*s", (int)(strrchr(launcher, '/') - launcher), launcher);
+    }
+    const char *script = pool->n_launch > 0 ? argv[pool->n_launch] : "";
+    const char *const paths[] = {argv[0], "/proc", sdk, script};
+    mu_err err = allow(ruleset, option, "/dev/null", true, error);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths && err == MU_OK; i++)
+        if (paths[i][0] == '/')
+            err = allow(ruleset, option, paths[i], false, error);
+    return err;
+}
+
+static mu_err set_files(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+{
+    mu__landlock ruleset = {.fd = -1};
+    if (!options->read_only && !options->read_write)
+        return MU_OK;
+    mu_err err = mu__landlock_open(&ruleset);
+    if (err == MU_ENOTSUP && options->landlock == MU_LANDLOCK_OPTIONAL) {
+        MU__EMIT(mu__hook(pool->system), "pool.unconfined", MU__M({"landlock", 0}),
+                 MU__D({"pool", pool->name}));
+        return MU_OK;
+    }
+    if (err != MU_OK)
+        return mu_error_set(error, err,
+                            "pool options read_only and read_write: no Landlock: %s; with the "
+                            "option landlock = optional workers run without it",
+                            mu_strerror(err));
+    err = allow_own(pool, &ruleset, error);
+    if (err == MU_OK)
+        err = allow_all(&ruleset, "read_only", options->read_only, false, error);
+    if (err == MU_OK)
+        err = allow_all(&ruleset, "read_write", options->read_write, true, error);
+    if (err != MU_OK) {
+        mu__landlock_close(&ruleset);
+        return err;
+    }
+    pool->spec.flags |= MU__SPAWN_LANDLOCK | MU__SPAWN_NO_NEW_PRIVS;
+    pool->spec.confine.landlock = ruleset.fd;
+    return MU_OK;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------- */
+
 /* Numbers that are not set are not told, so that a worker has what the warden has. */
 mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error *error)
 {
@@ -123,5 +204,14 @@ mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     }
     if (options->no_new_privs)
         spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
-    return set_user(spec, options, error);
+    mu_err err = set_user(spec, options, error);
+    return err == MU_OK ? set_files(pool, options, error) : err;
+}
+
+void mu__confine_free(mu_pool *pool)
+{
+    mu__landlock ruleset = {.fd = pool->spec.confine.landlock};
+    if (pool->spec.flags & MU__SPAWN_LANDLOCK)
+        mu__landlock_close(&ruleset);
+    pool->spec.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK;
 }

@@ -97,6 +97,17 @@ static mu_err check_accounts(const mu_pool_options *o, mu_error *error)
                  : MU_OK;
 }
 
+static mu_err check_paths(const mu_pool_options *o, mu_error *error)
+{
+    const char *const *const lists[] = {o->read_only, o->read_write};
+    for (int i = 0; i < 2; i++)
+        for (const char *const *path = lists[i]; path && *path; path++)
+            if ((*path)[0] != '/')
+                return mu_error_set(error, MU_EINVAL, "pool option %s: '%s' is not absolute",
+                                    i == 0 ? "read_only" : "read_write", *path);
+    return MU_OK;
+}
+
 /* A dotted name as import takes it; bytes of UTF-8 are letters. */
 static bool is_module_name(const char *name)
 {
@@ -146,6 +157,7 @@ static int64_t whole_size(const mu_pool_options *options)
 
 static const char *const restart_words[] = {"permanent", "transient", "temporary", NULL};
 static const char *const start_words[] = {"auto", "exec", "fork_server", NULL};
+static const char *const landlock_words[] = {"required", "optional", NULL};
 static const char *const balance_words[] = {"mru", "lru", "least_loaded", "weighted", NULL};
 
 /* The offset of a field, which must be of this C type. */
@@ -216,6 +228,9 @@ static const mu__option table[] = {
     {FLAG(no_new_privs)},
     {TEXT(user), .text = "(this process's)", .check = check_accounts},
     {TEXT(group), .text = "(that user's)", .check = check_accounts},
+    {LIST(read_only), .check = check_paths},
+    {LIST(read_write), .check = check_paths},
+    {CHOICE(landlock, mu_landlock, landlock_words)},
 
     {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
     {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},

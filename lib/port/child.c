@@ -88,7 +88,8 @@ static mu_err check_spec(const mu__child_spec *spec, mu_error *ret_error)
         return mu_error_set(ret_error, MU_EINVAL, "cwd \"%s\" must be absolute", spec->cwd);
     if (!spec->argv || !spec->argv[0] || !spec->envp)
         return mu_error_set(ret_error, MU_EINVAL, "%s: no arguments or environment", spec->path);
-    if (spec->n_passes > MU__WP_FDS_MAX || spec->n_rlimits > MU__WP_RLIMITS_MAX)
+    size_t n_fds = spec->n_passes + (spec->flags & MU__SPAWN_LANDLOCK ? 1 : 0);
+    if (n_fds > MU__WP_FDS_MAX || spec->n_rlimits > MU__WP_RLIMITS_MAX)
         return mu_error_set(ret_error, MU_EINVAL, "%s: too many fds or limits", spec->path);
     return MU_OK;
 }
@@ -270,6 +271,10 @@ static mu_err errand_make(errand *e, mu__warden *warden, const mu__child_spec *s
             (mu__wp_fd){spec->passes[i].target, passed ? (int32_t)e->n_fds : MU__WP_FD_NULL};
         if (passed)
             e->fds[1 + e->n_fds++] = spec->passes[i].fd;
+    }
+    if (spec->flags & MU__SPAWN_LANDLOCK) {
+        e->spec.confine.landlock = (int32_t)e->n_fds;
+        e->fds[1 + e->n_fds++] = spec->confine.landlock;
     }
     mu_err err = add_marks(e, warden, spec->envp, serial, marks, sizeof run);
     if (err == MU_OK) {

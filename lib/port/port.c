@@ -231,6 +231,8 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
     child.umask = spec->umask;
     child.nice = spec->nice;
     child.confine = spec->confine;
+    if (spec->fork_server)
+        child.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK; /* its server wears it */
     child.worker_id = port->worker_id;
     child.generation = port->generation;
     child.on_exit = on_exit_;

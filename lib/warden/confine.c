@@ -10,6 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SYS_landlock_restrict_self
+#define SYS_landlock_restrict_self 446 /* on every architecture */
+#endif
+
 static bool may_kill_others(void);
 static void live_no_longer_than(pid_t warden, mu__child_report *report);
 
@@ -37,6 +41,17 @@ MU_BORROWED static void must(mu__child_report *report, mu__step step, long resul
         mu__child_fail(report, step, (int)-result);
 }
 
+MU_BORROWED void confine_rights(const mu__wp_spawn *spec, const int *passed,
+                                mu__child_report *report)
+{
+    if (spec->flags & MU__SPAWN_NO_NEW_PRIVS)
+        must(report, MU__STEP_NO_NEW_PRIVS,
+             mu__child_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0));
+    if (spec->flags & MU__SPAWN_LANDLOCK)
+        must(report, MU__STEP_LANDLOCK,
+             mu__child_call(SYS_landlock_restrict_self, passed[spec->confine.landlock], 0, 0, 0));
+}
+
 MU_BORROWED void confine_user(const mu__wp_spawn *spec, pid_t warden, mu__child_report *report)
 {
     const long uid = (long)spec->confine.uid, gid = (long)spec->confine.gid;
@@ -60,11 +75,4 @@ MU_BORROWED static void live_no_longer_than(pid_t warden, mu__child_report *repo
     /* A warden that died before that call sends nothing: then its child has another parent. */
     if (mu__child_call(SYS_getppid, 0, 0, 0, 0) != warden)
         mu__child_fail(report, MU__STEP_ORPHAN, ECHILD);
-}
-
-MU_BORROWED void confine_rights(const mu__wp_spawn *spec, mu__child_report *report)
-{
-    if (spec->flags & MU__SPAWN_NO_NEW_PRIVS)
-        must(report, MU__STEP_NO_NEW_PRIVS,
-             mu__child_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0));
 }

@@ -1,13 +1,13 @@
 /*
  * warden/confine.h - what a child may not do.
  *
- * The steps between clone and exec that take rights away, in the order in which they still can be
- * taken: the user first, since a directory, a program and a profile are to be judged by what *he*
- * may do; then the promise never to get more.
+ * The steps between clone and exec that take rights away. The user is changed after the limits are
+ * set, which he might not be allowed to, and before directory and program are looked at, which are
+ * to be judged by what *he* may do.
  *
  *     error = confine_check(&spec, &step);        // in the warden, before the clone
- *     confine_user(&spec, warden, &report);       // in the child, after its limits
- *     confine_rights(&spec, &report);             // then, last of all but exec
+ *     confine_rights(&spec, passed, &report);     // in the child, while it has all its fds
+ *     confine_user(&spec, warden, &report);       // after its limits
  *
  * A worker of a fork server is not confined here: its server was, by the same spec, before it
  * executed its interpreter, and its workers inherit that.
@@ -30,7 +30,8 @@ int confine_check(const mu__wp_spawn *spec, mu__step *ret_step);
  * end. Ends the child when it cannot. */
 void confine_user(const mu__wp_spawn *spec, pid_t warden, mu__child_report *report);
 
-/* Gives up what an exec could gain. Ends the child when it cannot. */
-void confine_rights(const mu__wp_spawn *spec, mu__child_report *report);
+/* Gives up what an exec could gain, and the files that it is not to reach; `passed` are the fds
+ * that came with the spawn. Ends the child when it cannot. */
+void confine_rights(const mu__wp_spawn *spec, const int *passed, mu__child_report *report);
 
 #endif

@@ -19,6 +19,7 @@
 /* All that the child needs, made ready by the warden: the child only calls the system. */
 struct plan {
     const mu__wp_spawn *spec;
+    const int *passed;
     pid_t warden;
     mu__child_fd fds[MU__WP_FDS_MAX + 3];
     size_t n_fds;
@@ -34,7 +35,7 @@ void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__w
                  int *ret_pidfd)
 {
     static _Alignas(64) char stack[MU__CHILD_STACK];
-    struct plan plan = {.spec = spec, .warden = getpid()};
+    struct plan plan = {.spec = spec, .passed = passed, .warden = getpid()};
     int pidfd = -1;
     *ret = (mu__wp_spawned){.error = ENOMEM, .step = MU__STEP_REQUEST};
     if (!children_reserve(c))
@@ -108,13 +109,13 @@ MU_BORROWED static int child_body(void *arg)
     if (spec->flags & MU__SPAWN_NICE)
         child_must(plan, MU__STEP_NICE,
                    mu__child_call(SYS_setpriority, PRIO_PROCESS, 0, spec->nice, 0));
+    confine_rights(spec, plan->passed, &plan->report);
     int error = 0;
     mu__step step = mu__child_place_fds(plan->fds, plan->n_fds, &error);
     if (step != MU__STEP_NONE)
         mu__child_fail(&plan->report, step, error);
     child_limits(plan); /* late: RLIMIT_NOFILE would forbid the fds above the targets */
     confine_user(spec, plan->warden, &plan->report);
-    confine_rights(spec, &plan->report);
     const uint64_t none = 0;
     (void)mu__child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
     long result =

@@ -24,7 +24,7 @@ static mu__wp_spawn example(void)
                           .rlimits = {{RLIMIT_AS, 1, UINT64_MAX}, {RLIMIT_CORE, 0, 0}},
                           .n_fds = 3,
                           .fds = {{0, MU__WP_FD_NULL}, {3, 1}, {4, 0}},
-                          .confine = {.uid = 1000, .gid = 100}};
+                          .confine = {.uid = 1000, .gid = 100, .landlock = 1}};
 }
 
 /* Decodes header and body of one message into `ret`. */
@@ -127,6 +127,13 @@ MU_TEST(warden_proto, a_spawn_that_makes_no_sense_is_refused)
     spec = example();
     spec.confine.gid = UINT32_MAX;
     mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec.confine.landlock = 2; /* did not come */
+    spec.flags = MU__SPAWN_LANDLOCK;
+    mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec.confine.landlock = -1;
+    mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec.confine.landlock = 1;
+    mu_check_ok(decode_changed(spec, 2));
     spec.flags &= ~(uint32_t)MU__SPAWN_USER;
     mu_check_ok(decode_changed(spec, 2)); /* nobody asks for it */
 }

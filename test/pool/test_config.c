@@ -153,7 +153,9 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
                                "umask = 027\nnice = -3\nno_new_privs = true\n"
                                "start_method = fork_server\n"
                                "preload = json os.path\n"
-                               "user = daemon\ngroup = 12\n",
+                               "user = daemon\ngroup = 12\n"
+                               "read_only = /usr '/with blanks'\nread_write = /tmp\n"
+                               "landlock = optional\n",
                                "", NULL);
     mu_pool_options o = filled(config, NULL);
     mu_check_eq(o.max_frame, (size_t)16 << 20);
@@ -171,6 +173,9 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     mu_check(o.no_new_privs);
     mu_check_str(o.user, "daemon");
     mu_check_str(o.group, "12");
+    mu_check_str(o.read_only[1], "/with blanks");
+    mu_check_str(o.read_write[0], "/tmp");
+    mu_check_eq(o.landlock, MU_LANDLOCK_OPTIONAL);
     mu_check_eq(o.start_method, MU_START_FORK_SERVER);
     mu_check_str(o.preload[1], "os.path");
     mu_check_eq(o.n_rlimits, 3u);
