@@ -2,13 +2,15 @@
  * The crash matrix: SIGKILL of the host, of the warden and of a worker at every system call of a
  * pool's life: start, request, restart, request, stop.
  *
- * The host plays that life under a tracer (kill_nth.h) with two workers of C, which make few system
- * calls. What it checks itself depends on who may be killed beside it:
+ * The host plays that life under a tracer (kill_nth.h), with two workers of C, which make few
+ * system calls, and with two that a fork server makes. What it checks itself depends on who may be
+ * killed beside it:
  *
  *     host     nothing; a second later no process of it lives
  *     warden   a start may fail once, and the next one does not; at most two requests hear that
  *              their worker is gone, and the next one is served
- *     worker   at most one request hears it, and the next one is served
+ *     worker   at most one request hears it, and the next one is served; if it was a fork server, a
+ *              start may fail once
  *
  * Whoever it was, the next system in the same tracking directory leaves nothing in it.
  *
@@ -31,7 +33,9 @@ enum { WORKERS = 2, PATIENCE_MS = 10000, LIFE_S = 60 };
 typedef struct life {
     mu_system *system;
     mu_pool *pool;
+    bool forked;
     int starts_may_fail, requests_may_fail;
+    uint32_t killed; /* the generation of the first worker */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t events;
@@ -62,7 +66,12 @@ static mu_err start_pool(life *l, mu_error *error)
 {
     mu_pool_options options = MU_POOL_OPTIONS_INIT;
     options.size = WORKERS;
-    options.executable = MU_TEST_ECHO_WORKER;
+    if (l->forked) {
+        options.start_method = MU_START_FORK_SERVER;
+        options.python_path = "/usr/bin/python3";
+    } else {
+        options.executable = MU_TEST_ECHO_WORKER;
+    }
     options.startup_timeout_ms = PATIENCE_MS * MU_TEST_SCALE;
     options.queue_timeout_ms = PATIENCE_MS * MU_TEST_SCALE;
     options.shutdown_grace_ms = 1000;
@@ -91,18 +100,24 @@ static void ask(life *l)
     mu_err err;
     do {
         mu_error error = MU_ERROR_INIT;
-        err = mu_pool_execute(l->pool, "echo", NULL, NULL, NULL, &error);
+        err = mu_pool_execute(l->pool, "ping", NULL, NULL, NULL, &error);
         bool may = err == MU_OK || (err == MU_ECRASHED && l->requests_may_fail-- > 0);
         mu_check_msg(may, "request: %s: %s", mu_err_name(err), error.message);
         mu_error_clear(&error);
     } while (err != MU_OK);
 }
 
+static mu_worker_info first_worker(const life *l)
+{
+    pool_rig rig = {.pool = l->pool};
+    return rig_worker(&rig, 0);
+}
+
 static bool all_serve(const life *l)
 {
     mu_pool_stats stats;
     mu_pool_stats_get(l->pool, &stats);
-    return stats.available == WORKERS && stats.restarts > 0;
+    return stats.available == WORKERS && first_worker(l).generation > l->killed;
 }
 
 static void await_restart(life *l)
@@ -124,20 +139,23 @@ static void await_restart(life *l)
 
 static void kill_a_worker(life *l)
 {
-    pool_rig rig = {.pool = l->pool};
-    int os_pid = rig_worker(&rig, 0).os_pid;
-    if (os_pid > 0) /* else it is being replaced already */
-        (void)kill(os_pid, SIGKILL);
+    mu_worker_info worker = first_worker(l);
+    if (worker.os_pid <= 0)
+        return; /* it is being replaced already */
+    l->killed = worker.generation;
+    (void)kill(worker.os_pid, SIGKILL);
 }
 
-/* pool_life WHO DIRECTORY: who may be killed; where the tracking file is kept. */
-MU_ROLE(pool_life)
+/* WHO DIRECTORY: who may be killed; where the tracking file is kept. */
+static int live(char **argv, bool forked)
 {
     static life l = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    l.forked = forked;
     if (strcmp(argv[1], kill_who_name(KILL_WARDEN)) == 0) {
         l.starts_may_fail = 1;
         l.requests_may_fail = WORKERS;
     } else if (strcmp(argv[1], kill_who_name(KILL_WORKER)) == 0) {
+        l.starts_may_fail = forked; /* it was the fork server */
         l.requests_may_fail = 1;
     }
     (void)alarm(LIFE_S * MU_TEST_SCALE);
@@ -152,7 +170,24 @@ MU_ROLE(pool_life)
     return 0;
 }
 
+MU_ROLE(life_of_a_pool)
+{
+    return live(argv, false);
+}
+
+MU_ROLE(life_of_a_forked_pool)
+{
+    return live(argv, true);
+}
+
 /* ---- the matrix ---------------------------------------------------------------------------- */
+
+typedef struct matrix {
+    const char *life;
+    kill_who who;
+    int points; /* on each push */
+    int all;    /* with --full; 0: every call */
+} matrix;
 
 static char directory[64]; /* of the one life at a time */
 
@@ -170,15 +205,15 @@ static void check_next_start(const char *where)
 }
 
 /* False: there is no n-th call. */
-static bool kill_at(kill_who who, int n, kill_run *ret_run)
+static bool kill_at(const matrix *m, int n, kill_run *ret_run)
 {
     char where[64];
     snprintf(directory, sizeof directory, "/tmp/muster-matrix-XXXXXX");
     mu_check(mkdtemp(directory));
-    kill_nth("pool_life", directory, who, n, ret_run);
+    kill_nth(m->life, directory, m->who, n, ret_run);
     bool killed = ret_run->call != KILL_NONE;
-    snprintf(where, sizeof where, "%s, call %d (%ld)", kill_who_name(who), n, ret_run->call);
-    int expected = killed && who == KILL_HOST ? -SIGKILL : 0;
+    snprintf(where, sizeof where, "%s, call %d (%ld)", kill_who_name(m->who), n, ret_run->call);
+    int expected = killed && m->who == KILL_HOST ? -SIGKILL : 0;
     mu_check_msg(ret_run->status == expected, "%s: the host ends with %d", where, ret_run->status);
     mu_check_msg(ret_run->left == 0 && processes_of_host(ret_run->host) == 0,
                  "%s: %d processes outlive the host", where, ret_run->left);
@@ -186,32 +221,50 @@ static bool kill_at(kill_who who, int n, kill_run *ret_run)
     return killed;
 }
 
-static void kill_everywhere(kill_who who, int sample)
+static void kill_everywhere(const matrix *m)
 {
     kill_run run;
     /* LeakSanitizer is a tracer, too, and a process has one. */
     setenv("ASAN_OPTIONS", "abort_on_error=1:detect_leaks=0", 1);
-    mu_check(!kill_at(who, 0, &run));
-    const int calls = run.calls[who], points = (int)mu_test_size(sample, calls);
-    fprintf(stderr, "%s: %d calls, %d of them tried\n", kill_who_name(who), calls, points);
+    mu_check(!kill_at(m, 0, &run));
+    const int calls = run.calls[m->who];
+    const int points = (int)mu_test_size(m->points, m->all ? m->all : calls);
+    fprintf(stderr, "%s: %d calls, %d of them tried\n", kill_who_name(m->who), calls, points);
     mu_check_gt(calls, 20);
     for (int i = 0; i < points; i++)
-        (void)kill_at(who, 1 + (int)((int64_t)i * calls / points), &run);
-    for (int n = calls + 1; points == calls && kill_at(who, n, &run); n++)
+        (void)kill_at(m, 1 + (int)((int64_t)i * calls / points), &run);
+    for (int n = calls + 1; points == calls && kill_at(m, n, &run); n++)
         ;
 }
 
-MU_TEST(matrix, H1_a_host_killed_at_any_system_call_leaves_nothing, .timeout = 120)
+MU_TEST(matrix, H1_a_host_killed_at_any_system_call_leaves_nothing, .timeout = 7200)
 {
-    kill_everywhere(KILL_HOST, 30);
+    kill_everywhere(&(matrix){"life_of_a_pool", KILL_HOST, 30, 0});
 }
 
-MU_TEST(matrix, a_warden_killed_at_any_system_call_is_replaced, .timeout = 120)
+MU_TEST(matrix, a_warden_killed_at_any_system_call_is_replaced, .timeout = 7200)
 {
-    kill_everywhere(KILL_WARDEN, 30);
+    kill_everywhere(&(matrix){"life_of_a_pool", KILL_WARDEN, 30, 0});
 }
 
-MU_TEST(matrix, C1_a_worker_killed_at_any_system_call_is_replaced, .timeout = 120)
+MU_TEST(matrix, C1_a_worker_killed_at_any_system_call_is_replaced, .timeout = 7200)
 {
-    kill_everywhere(KILL_WORKER, 20);
+    kill_everywhere(&(matrix){"life_of_a_pool", KILL_WORKER, 20, 0});
+}
+
+/* Python makes thousands of calls before it has begun: here --full is a larger sample. */
+MU_TEST(matrix, H1_a_host_of_forked_workers_killed_at_any_system_call_leaves_nothing,
+        .timeout = 7200)
+{
+    kill_everywhere(&(matrix){"life_of_a_forked_pool", KILL_HOST, 4, 300});
+}
+
+MU_TEST(matrix, a_warden_of_forked_workers_killed_at_any_system_call_is_replaced, .timeout = 7200)
+{
+    kill_everywhere(&(matrix){"life_of_a_forked_pool", KILL_WARDEN, 4, 300});
+}
+
+MU_TEST(matrix, a_fork_server_or_its_worker_killed_at_any_system_call_is_replaced, .timeout = 7200)
+{
+    kill_everywhere(&(matrix){"life_of_a_forked_pool", KILL_WORKER, 4, 300});
 }
