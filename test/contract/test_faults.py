@@ -1,4 +1,6 @@
-"""Each fault of the catalogue has a test named after it, or a row of doc/faults.md that says why not."""
+"""Each fault of the catalogue has a test named after it, or a row of doc/faults.md that says why not; and a guard that
+test/faults/mutate.py can take out, where it says it is."""
+import importlib.util
 import re
 import unittest
 
@@ -42,6 +44,25 @@ def unlisted(faults, page):
     return sorted("%s%d" % (family, n) for family, ns in faults.items() for n in ns if (family, n) not in listed)
 
 
+def unmutated(faults, rows, page):
+    """The faults with a test of which nobody has seen that it can fail."""
+    return sorted({"%s%d" % (family, n) for family, ns in faults.items() for n in ns}
+                  - {row[0] for row in rows}
+                  - {family + n for family, n, reason in ROW.findall(page) if reason.startswith("not yet: ")})
+
+
+def misplaced(rows, read):
+    """The rows whose guard is not in its file."""
+    return ["%s: %s" % row[:2] for row in rows if row[2] not in read(row[1])]
+
+
+def mutations():
+    spec = importlib.util.spec_from_file_location("mutate", tree.SOURCE / "test/faults/mutate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.ROWS
+
+
 class Faults(unittest.TestCase):
     def setUp(self):
         self.page = (tree.SOURCE / "doc/faults.md").read_text()
@@ -52,6 +73,12 @@ class Faults(unittest.TestCase):
 
     def test_each_is_described(self):
         self.assertEqual([], unlisted(FAULTS, self.page))
+
+    def test_each_has_a_guard_that_is_taken_out(self):
+        self.assertEqual([], unmutated(FAULTS, mutations(), self.page))
+
+    def test_each_guard_is_where_its_row_says(self):
+        self.assertEqual([], misplaced(mutations(), lambda file: (tree.SOURCE / file).read_text()))
 
 
 class TheCheckItself(unittest.TestCase):
@@ -66,6 +93,14 @@ class TheCheckItself(unittest.TestCase):
 
     def test_is_red_for_a_fault_without_a_row(self):
         self.assertEqual(["C1"], unlisted({"C": (1,)}, "C1 in passing"))
+
+    def test_is_red_for_a_fault_without_a_mutation_unless_there_is_a_reason(self):
+        rows = [("C1", "a.c", "guard();", "")]
+        self.assertEqual(["C2"], unmutated({"C": (1, 2), "Z": (7,)}, rows, "| Z7 | what | not yet: no arena |"))
+
+    def test_is_red_for_a_guard_that_has_moved(self):
+        rows = [("C1", "a.c", "guard();", ""), ("C2", "a.c", "gone();", "")]
+        self.assertEqual(["C2: a.c"], misplaced(rows, lambda file: "if (x) guard();"))
 
 
 if __name__ == "__main__":
