@@ -60,15 +60,15 @@ static inline bool fault_heard(fault_rig *rig, const char *text)
     return heard;
 }
 
-/* `script` NULL: the general worker. A script is run by the SDK's launcher. */
-static inline void fault_prepare(fault_rig *rig, int size, const char *script, const char *arg)
+/* `script` NULL: the general worker. A script is run by the SDK's launcher. The system hears. */
+static inline void fault_prepare_in(fault_rig *rig, mu_system_options *system, int size,
+                                    const char *script, const char *arg)
 {
     memset(rig, 0, sizeof *rig);
     pthread_mutex_init(&rig->lock, NULL);
     rig->pool = (pool_rig){.options = MU_POOL_OPTIONS_INIT, .error = MU_ERROR_INIT};
-    mu_system_options system = MU_SYSTEM_OPTIONS_INIT;
-    system.event_hook = (mu_event_hook){fault_hear, rig};
-    mu_err err = mu_system_start(&system, &rig->pool.system, &rig->pool.error);
+    system->event_hook = (mu_event_hook){fault_hear, rig};
+    mu_err err = mu_system_start(system, &rig->pool.system, &rig->pool.error);
     mu_check_msg(err == MU_OK, "%s: %s", mu_err_name(err), rig->pool.error.message);
     mu_pool_options *o = &rig->pool.options;
     o->size = size;
@@ -84,6 +84,12 @@ static inline void fault_prepare(fault_rig *rig, int size, const char *script, c
     o->script = rig->script;
     rig->args[0] = arg;
     o->args = arg ? rig->args : NULL;
+}
+
+static inline void fault_prepare(fault_rig *rig, int size, const char *script, const char *arg)
+{
+    mu_system_options system = MU_SYSTEM_OPTIONS_INIT;
+    fault_prepare_in(rig, &system, size, script, arg);
 }
 
 static inline void fault_open(fault_rig *rig)

@@ -79,6 +79,21 @@ def flood(megabytes, end=None):
     return megabytes
 
 
+@worker.command("lie")
+def lie(how):
+    """Breaks the protocol before the answer; only strays are forgiven."""
+    if how == "garbage":
+        os.write(4, b"\0\0\0\5\xc1\xc1\xc1\xc1\xc1")
+    elif how == "length":
+        os.write(4, b"\xff\xff\xff\xff\x91")
+    elif how == "torn":
+        os.write(4, b"\0\0\0\x20half a ")
+        os._exit(5)
+    elif how == "strays":
+        os.write(4, b"\0\0\0\x09\x94\x01\xce\xff\xff\xff\xff\xc0\xc0" * 50)  # [1, 2^32-1, nil, nil]
+    return how
+
+
 @worker.command("exceed")
 def exceed(what):
     """Wants more than its limits give: an exception where Python can tell, else its end."""
