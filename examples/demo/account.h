@@ -30,6 +30,7 @@
     X(cancelled, MU_ECANCELLED)                                                                    \
     X(crashed, MU_ECRASHED)                                                                        \
     X(protocol_errors, MU_EPROTOCOL)                                                               \
+    X(sessions_lost, MU_ESESSION_LOST)                                                             \
     X(shut_down, MU_ESHUTDOWN)
 
 typedef struct account_line {

@@ -24,6 +24,8 @@
  *     MU_ECRASHED       the worker died; the mu_error tells signal or exit code and its last lines
  *     MU_EPROTOCOL      the worker broke the protocol; it is replaced
  *     MU_ETOOBIG, MU_EDEPTH, MU_EINVAL   the request itself cannot travel; nothing was sent
+ *     MU_ESESSION_LOST  session_affinity: the process that had the session is gone
+ *     MU_EFULL          session_affinity: so many sessions have their worker (affinity_sessions)
  *     MU_ESHUTDOWN      the pool is stopping
  *     MU_EUNAVAILABLE   the pool has failed for good: its supervisor gave up
  *
@@ -112,6 +114,14 @@ typedef enum mu_balance {
     MU_BALANCE_WEIGHTED = 3      /* in turn, each as often as its weight says: round-robin */
 } mu_balance;
 
+/* What a request's session means to the pool; doc/pool.md has the cases. */
+typedef enum mu_affinity {
+    MU_AFFINITY_OFF = 0,    /* nothing */
+    MU_AFFINITY_PREFER = 1, /* the worker that had it last, if that is idle, else any other */
+    MU_AFFINITY_REQUIRE = 2 /* the worker that had it first and no other; MU_ESESSION_LOST if its
+                               process is gone */
+} mu_affinity;
+
 typedef enum mu_start_method {
     MU_START_AUTO = 0,       /* fork server if there is something to preload, else exec; and exec if
                                 the fork server cannot be started */
@@ -144,6 +154,10 @@ typedef struct mu_pool_options {
     mu_balance balance;
     const char *const *weights; /* of the workers in turn, "1" to "100", for MU_BALANCE_WEIGHTED;
                                    NULL-terminated. The others have 1 */
+
+    mu_affinity session_affinity;
+    int affinity_sessions;   /* so many sessions at once are known: 10,000 */
+    int64_t affinity_ttl_ms; /* a session is over when it was not asked for: 3,600,000 */
 
     /* replacing workers that have served for long enough; 0: never */
     int max_requests;        /* so many requests */
@@ -288,7 +302,7 @@ typedef struct mu_execute_options {
     int64_t deadline_ns;          /* on mu_now's clock, for waiting and running together; 0: none */
     bool idempotent;              /* may be run again if the worker dies: up to 3 attempts */
     int priority;                 /* -100 .. 100, higher first; told to the worker */
-    const char *session;          /* told to the worker; NULL: none */
+    const char *session;          /* told to the worker, see session_affinity; NULL: none */
     const char *trace;            /* a trace id, told to the worker; NULL: none */
 } mu_execute_options;
 
@@ -331,6 +345,13 @@ mu_err mu_pool_vexecutef(mu_pool *pool, const char *command, const mu_execute_op
 mu_err mu_pool_execute_json(mu_pool *pool, const char *command, const char *args_json,
                             const mu_execute_options *options, char **ret_json,
                             mu_error *ret_error);
+
+/*
+ * The pool forgets which worker the session was with: its next request begins it anew, on any
+ * worker. Without this a session that was lost stays so for affinity_ttl_ms. Requests that wait
+ * already are not concerned. MU_ENOTFOUND: it is not known. MU_EINVAL, MU_EFORKED.
+ */
+mu_err mu_pool_forget_session(mu_pool *pool, const char *session);
 
 /* ---- asynchronous calls ------------------------------------------------------------------- */
 
@@ -399,12 +420,13 @@ typedef struct mu_pool_stats {
     int workers, starting, available, busy, restarting;
     int queued;
     int in_flight; /* asked for, not queued, without an outcome */
+    int sessions;  /* known with their worker; 0 without session_affinity */
     /* counters */
     uint64_t requests; /* every one that was asked for */
     uint64_t succeeded;
     uint64_t errors; /* all that follow */
     uint64_t worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled, crashed,
-        protocol_errors, shut_down, refused;
+        protocol_errors, sessions_lost, shut_down, refused;
     uint64_t retries;  /* further attempts: idempotent, or never read by a worker that died */
     uint64_t restarts; /* workers replaced because they died */
     uint64_t recycled; /* workers relieved: by limits, or by a rolling restart */

@@ -34,6 +34,17 @@ static mu_err check_options(const mu_execute_options *o, mu_error *error)
     return MU_OK;
 }
 
+static mu_err check_session(const mu_pool *pool, const char *session, mu_error *error)
+{
+    size_t length = session ? strlen(session) : 1;
+    if (pool->options.session_affinity == MU_AFFINITY_OFF ||
+        (length >= 1 && length <= MU__SESSION_MAX))
+        return MU_OK;
+    return mu_error_set(error, MU_EINVAL,
+                        "session has %zu bytes; with session_affinity allowed are 1 to %d", length,
+                        MU__SESSION_MAX);
+}
+
 int64_t mu__queue_deadline(const mu_execute_options *o, int64_t now)
 {
     int64_t total = o->deadline_ns ? o->deadline_ns : MU_NEVER;
@@ -53,6 +64,8 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
         return mu_error_set(ret_error, MU_EINVAL, "the command is %s; name one that the worker has",
                             command ? "empty" : "NULL");
     mu_err err = check_options(options, ret_error);
+    if (err == MU_OK)
+        err = check_session(pool, options->session, ret_error);
     if (err != MU_OK)
         return err;
     mu_execute_options o = *options;
@@ -97,10 +110,16 @@ static void return_unused(mu__ticket *ticket)
     mu__slot_end(ticket, MU__EXCHANGE_KILLED, &reply);
 }
 
+const char *mu__plan_session(const mu_pool *pool, const mu__call_plan *plan)
+{
+    return pool->options.session_affinity == MU_AFFINITY_OFF ? NULL : plan->options.session;
+}
+
 static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
                             int64_t now)
 {
     ticket->job = NULL;
+    ticket->session = mu__plan_session(pool, plan);
     ticket->queued_at = now;
     ticket->execution_timeout_ms = plan->options.execution_timeout_ms;
     ticket->total_deadline = plan->total_deadline;
@@ -205,6 +224,18 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
     case MU_EEXEC_TIMEOUT:
         (void)mu_error_set(error, err, "'%s' did not end within its %lld ms on %s", plan->command,
                            (long long)plan->options.execution_timeout_ms, worker);
+        break;
+    case MU_ESESSION_LOST:
+        (void)mu_error_set(error, err,
+                           "session '%s' of pool '%s' is lost: the worker process that had it is "
+                           "gone; mu_pool_forget_session lets it begin anew",
+                           plan->options.session, pool->name);
+        break;
+    case MU_EFULL:
+        (void)mu_error_set(error, err,
+                           "pool '%s': %d sessions have their worker (affinity_sessions); session "
+                           "'%s' is one too many",
+                           pool->name, o->affinity_sessions, plan->options.session);
         break;
     case MU_ESHUTDOWN:
         (void)mu_error_set(error, err, "pool '%s' is shutting down; '%s' has no result", pool->name,

@@ -41,6 +41,8 @@ static uint64_t *counter_of(mu_pool_stats *stats, mu_err err)
         return &stats->crashed;
     case MU_EPROTOCOL:
         return &stats->protocol_errors;
+    case MU_ESESSION_LOST:
+        return &stats->sessions_lost;
     case MU_ESHUTDOWN:
         return &stats->shut_down;
     default:

@@ -306,6 +306,7 @@ static mu_err job_new(mu_pool *pool, const mu__call_plan *plan, mu__job **ret_jo
         free(job);
         return err;
     }
+    job->ticket.session = mu__plan_session(pool, &job->plan); /* the copy of it */
     if (plan->args)
         mu_value_copy(plan->args, &job->args);
     job->plan.args = &job->args;

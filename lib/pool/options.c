@@ -160,6 +160,8 @@ static const char *const start_words[] = {"auto", "exec", "fork_server", NULL};
 static const char *const landlock_words[] = {"required", "optional", NULL};
 static const char *const balance_words[] = {"mru", "lru", "least_loaded", "weighted", NULL};
 
+static const char *const affinity_words[] = {"off", "prefer", "require", NULL};
+
 /* The offset of a field, which must be of this C type. */
 #define AT(c_type, field)                                                                          \
     (offsetof(mu_pool_options, field) +                                                            \
@@ -194,6 +196,9 @@ static const mu__option table[] = {
     {CHOICE(restart, mu_restart_mode, restart_words)},
     {CHOICE(balance, mu_balance, balance_words)},
     {LIST(weights), .check = check_weights},
+    {CHOICE(session_affinity, mu_affinity, affinity_words)},
+    {INT(affinity_sessions), RANGE(1, 10000000), .fallback = 10000},
+    {MS(affinity_ttl_ms), DURATION, OR_INFINITY, .fallback = 3600000},
 
     {INT(max_requests), RANGE(0, INT_MAX)},
     {MS(max_lifetime_ms), RANGE(0, LONGEST_MS)},

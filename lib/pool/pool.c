@@ -301,6 +301,7 @@ static void pool_free(mu_pool *pool)
         free(ticket);
     }
     mu__table_deinit(&pool->jobs);
+    mu__affinity_deinit(&pool->affinity);
     mu__fork_server_free(pool->fork_server);
     mu__command_free(pool);
     for (int i = 0; i < pool->n_slots; i++)
@@ -335,6 +336,8 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
     pool->random = (uint32_t)pool->started_at | 1;
     pool->next_request = first_request(pool->started_at);
     mu_err err = mu__pool_configure(pool, options, error);
+    mu__affinity_init(&pool->affinity, mu__sys(system), (size_t)pool->options.affinity_sessions,
+                      mu_deadline(0, pool->options.affinity_ttl_ms));
     if (err == MU_OK)
         err = make_slots(pool);
     if (err == MU_OK)

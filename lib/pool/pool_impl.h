@@ -30,6 +30,7 @@
 #include "base/hash.h"
 #include "base/histogram.h"
 #include "base/lock.h"
+#include "pool/affinity.h"
 #include "pool/backoff.h"
 #include "pool/balance.h"
 #include "pool/queue.h"
@@ -69,6 +70,11 @@ typedef struct mu__ticket {
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
     mu__job *job; /* NULL: a thread waits */
+    /* Of a request whose session is to stay with its worker. */
+    const char *session;                        /* borrowed; NULL: any worker will do */
+    mu__bond *bond;                             /* while it waits and the session has no worker */
+    struct mu__ticket *next_bound, *prev_bound; /* those of the same bond */
+    mu__queue *queue;                           /* where it stands, or stood last */
     /* Of jobs, which others reach through the table; guarded by lock. */
     bool expired;   /* its queue timeout went off while it was in no queue */
     bool cancelled; /* it is not to be placed again */
@@ -102,9 +108,10 @@ struct mu__slot {
     bool wanted;          /* false: it is vacant, or its worker is leaving */
     mu__channel *channel; /* of the generation that serves; NULL otherwise */
     mu__slot *next_idle, *prev_idle;
-    mu__rank rank; /* among the idle, if they are ranked */
-    mu__load load; /* of its workers lately; only kept if it is asked for */
-    uint64_t pass; /* as of its last request, by weight */
+    mu__queue *line; /* who waits for this worker alone; NULL: nobody can */
+    mu__rank rank;   /* among the idle, if they are ranked */
+    mu__load load;   /* of its workers lately; only kept if it is asked for */
+    uint64_t pass;   /* as of its last request, by weight */
     int weight;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */
@@ -195,6 +202,8 @@ struct mu_pool {
     mu__idle idle;
     uint8_t weights[MU__WORKERS_MOST]; /* by the index of the slot */
     mu__queue queue;
+    mu__affinity affinity;
+    size_t n_bound; /* of those who wait, how many stand in a slot's line */
     mu__ticket *free_tickets;
     mu__ticket *all_tickets;            /* to be freed with the pool */
     mu__table jobs;                     /* by id */
@@ -289,6 +298,7 @@ bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&po
  */
 typedef struct mu__after {
     mu__ticket *ticket;   /* to be told that it is served */
+    mu__ticket *refused;  /* by next_free: to be told so */
     mu_pid leaver;        /* an actor that is to leave; it has the exchange */
     mu__channel *channel; /* a reference to give up */
 } mu__after;
@@ -327,6 +337,34 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
  * hear of a shutdown only when the job is done.
  */
 void mu__slots_interrupt(mu_pool *pool);
+
+/* ---- line.c: who waits for which worker ---------------------------------------------------- */
+
+/* Begins to wait, for this slot or, NULL, for any. */
+void mu__line_join_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *slot, int priority)
+    MU_REQUIRES(&pool->lock);
+/* Waits no more. False: it does not wait. */
+bool mu__line_leave_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
+/* The next one for this slot, who waits no more; NULL: nobody does. */
+mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+/* How many wait. */
+size_t mu__line_length_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock);
+/* All who wait, or all who wait for this slot's generation, are put on the list of the refused. */
+void mu__line_refuse_all_locked(mu_pool *pool, mu_err refusal, mu__ticket **refused)
+    MU_REQUIRES(&pool->lock);
+void mu__line_lost_locked(mu_pool *pool, mu__slot *slot, mu__ticket **refused)
+    MU_REQUIRES(&pool->lock);
+/*
+ * Who is to serve the ticket's session: with `require` *ret_slot, idle or not; with `prefer`
+ * *ret_slot, which is idle; NULL: anybody. MU_ESESSION_LOST, MU_EFULL, MU_ENOMEM.
+ */
+mu_err mu__session_seek_locked(mu_pool *pool, mu__ticket *ticket, mu__slot **ret_slot)
+    MU_REQUIRES(&pool->lock);
+/* It is not served, and does not wait. */
+void mu__session_unseek_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
+/* It is served by this slot. */
+void mu__session_bind_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *slot, int64_t now)
+    MU_REQUIRES(&pool->lock);
 
 /* ---- idle.c: the idle slots, in their order ------------------------------------------------- */
 
@@ -448,6 +486,8 @@ typedef struct mu__call_plan {
 mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
                      const mu_execute_options *options, mu__call_plan *ret_plan,
                      mu_error *ret_error);
+/* The session that is to stay with its worker; NULL: none. Borrowed from the plan. */
+const char *mu__plan_session(const mu_pool *pool, const mu__call_plan *plan);
 /* The exchange of one attempt, on a served ticket, in the calling thread; mu__slot_end is next. */
 mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
                           mu__reply *reply);

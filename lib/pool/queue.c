@@ -54,7 +54,7 @@ bool mu__queue_remove(mu__queue *queue, mu__queue_link *link)
     return true;
 }
 
-mu__queue_link *mu__queue_pop(mu__queue *queue)
+mu__queue_link *mu__queue_first(const mu__queue *queue)
 {
     mu__queue_link *best = NULL;
     for (size_t word = 0; queue->length > 0 && word < sizeof queue->used / sizeof *queue->used;
@@ -66,7 +66,13 @@ mu__queue_link *mu__queue_pop(mu__queue *queue)
                 best = head;
         }
     }
-    if (best)
-        (void)mu__queue_remove(queue, best);
     return best;
+}
+
+mu__queue_link *mu__queue_pop(mu__queue *queue)
+{
+    mu__queue_link *first = mu__queue_first(queue);
+    if (first)
+        (void)mu__queue_remove(queue, first);
+    return first;
 }

@@ -39,7 +39,9 @@ typedef struct mu__queue {
 void mu__queue_init(mu__queue *queue);
 /* `priority` within -MU__PRIORITY_MAX .. MU__PRIORITY_MAX. */
 void mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now);
-/* The next to be served, or NULL. */
+/* The next to be served, or NULL; it stays where it is. */
+mu__queue_link *mu__queue_first(const mu__queue *queue);
+/* The same, taken out. */
 mu__queue_link *mu__queue_pop(mu__queue *queue);
 /* Takes one out, wherever it stands. False: it is in no queue. */
 bool mu__queue_remove(mu__queue *queue, mu__queue_link *link);

@@ -54,9 +54,15 @@ static mu__slot *vacancy_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
             return pool->slots[i];
     if (pool->n_slots == MU__WORKERS_MOST)
         return NULL;
-    mu__slot *slot = mu__sys(pool->system)->alloc(sizeof *slot);
+    bool lines = pool->options.session_affinity == MU_AFFINITY_REQUIRE;
+    size_t line = lines ? sizeof(mu__queue) : 0;
+    mu__slot *slot = mu__sys(pool->system)->alloc(sizeof *slot + line);
     if (!slot)
         return NULL;
+    if (lines) {
+        slot->line = (mu__queue *)(slot + 1);
+        mu__queue_init(slot->line);
+    }
     slot->pool = pool;
     slot->index = pool->n_slots;
     slot->weight = pool->weights[slot->index];
@@ -168,6 +174,7 @@ void mu__roster_relieve_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__a
     after->leaver = slot->info.actor;
     after->channel = slot->channel;
     slot->channel = NULL;
+    mu__line_lost_locked(pool, slot, &after->refused);
     if (slot->wanted) {
         pool->stats.recycled++;
         succeed_locked(pool, slot, now);
@@ -186,6 +193,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
     mu__slot_hide_locked(pool, slot);
     after->channel = slot->channel;
     slot->channel = NULL;
+    mu__line_lost_locked(pool, slot, &after->refused);
     slot->died_at = now;
     slot->deadline = MU_NEVER;
     slot->checking = false;

@@ -71,7 +71,8 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
     mu_lock_acquire(&pool->lock);
     mu_pool_stats stats = pool->stats;
     count_levels_locked(pool, &stats);
-    stats.queued = (int)pool->queue.length;
+    stats.queued = (int)mu__line_length_locked(pool);
+    stats.sessions = (int)mu__table_count(&pool->affinity.table);
     stats.in_flight = pool->running - stats.queued;
     stats.utilisation = utilisation_locked(pool, now);
     stats.queue_time = quantiles_of(&pool->queue_time);

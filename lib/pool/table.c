@@ -50,6 +50,16 @@ static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     return slot;
 }
 
+/* This one, if it is idle. */
+static mu__slot *take_own_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
+{
+    if (pool->paused || slot->state != MU_WORKER_IDLE)
+        return NULL;
+    mu__idle_drop_locked(pool, slot);
+    mu__idle_used_locked(pool, slot);
+    return slot;
+}
+
 static void ring_overdue(mu__alarm *alarm);
 
 /* Under pool.lock then io.lock: alarms are set in the order in which they are decided. */
@@ -94,6 +104,8 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     ticket->request_id = slot->request_id;
     ticket->began = now;
     limit_locked(pool, slot, mu__ticket_deadline(ticket));
+    if (ticket->session)
+        mu__session_bind_locked(pool, ticket, slot, now);
     if (pool->scale.spare > 0 && pool->wanted < pool->scale.most)
         mu__upkeep_by_locked(pool, now);
     atomic_store(&ticket->state, MU__TICKET_SERVED);
@@ -119,10 +131,21 @@ void mu__tell_actor(mu_pid actor, mu_message message)
     (void)mu_exit_signal(actor, &kill);
 }
 
+static void tell_refused(mu__ticket *refused)
+{
+    while (refused) {
+        mu__ticket *ticket = refused;
+        refused = ticket->next_free; /* read first: once it is told it is somebody else's */
+        atomic_store(&ticket->state, MU__TICKET_REFUSED);
+        tell(ticket);
+    }
+}
+
 void mu__after_do(mu_pool *pool, mu__after *after)
 {
     (void)pool;
     tell(after->ticket);
+    tell_refused(after->refused);
     if (!mu_pid_is_none(after->leaver))
         mu__tell_actor(after->leaver, mu_message_tag(MU__POOL_LEAVE));
     mu__channel_unref(after->channel);
@@ -133,7 +156,7 @@ void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after
     mu__roster_relieve_locked(pool, slot, now, after);
     if (slot->state != MU_WORKER_IDLE || is_doomed_locked(pool, slot))
         return;
-    mu__ticket *ticket = pool->paused ? NULL : (mu__ticket *)mu__queue_pop(&pool->queue);
+    mu__ticket *ticket = pool->paused ? NULL : mu__line_next_locked(pool, slot);
     after->ticket = ticket;
     if (ticket)
         assign_locked(pool, slot, ticket, now);
@@ -141,10 +164,26 @@ void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after
         mu__idle_put_locked(pool, slot);
 }
 
+/* Into the queue, or the line of its own worker. */
+static mu_err queue_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *own, int priority)
+    MU_REQUIRES(&pool->lock)
+{
+    int length = (int)mu__line_length_locked(pool);
+    if (length >= pool->options.max_queue_size)
+        return MU_EQUEUE_FULL;
+    mu__line_join_locked(pool, ticket, own, priority);
+    if (!own && pool->wanted < pool->scale.most)
+        mu__upkeep_by_locked(pool, ticket->queued_at);
+    if (length + 1 > pool->stats.max_queued)
+        pool->stats.max_queued = length + 1;
+    return MU_OK;
+}
+
 mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
                         bool *ret_served)
 {
     int64_t now = ticket->queued_at;
+    mu__slot *slot = NULL, *own = NULL;
     mu_lock_acquire(&pool->lock);
     ticket->slot = NULL;
     ticket->channel = NULL;
@@ -155,20 +194,16 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
         err = MU_ECANCELLED; /* between two attempts */
     if (err == MU_OK && (ticket->expired || ticket->total_deadline <= now))
         err = MU_EQUEUE_TIMEOUT; /* over before it began */
-    mu__slot *slot = err == MU_OK ? take_idle_locked(pool) : NULL;
-    if (slot) {
+    if (err == MU_OK && ticket->session)
+        err = mu__session_seek_locked(pool, ticket, &own);
+    if (err == MU_OK)
+        slot = own ? take_own_locked(pool, own) : take_idle_locked(pool);
+    if (slot)
         assign_locked(pool, slot, ticket, now);
-    } else if (err == MU_OK && !wait) {
-        err = MU_EQUEUE_TIMEOUT;
-    } else if (err == MU_OK && (int)pool->queue.length >= pool->options.max_queue_size) {
-        err = MU_EQUEUE_FULL;
-    } else if (err == MU_OK) {
-        mu__queue_push(&pool->queue, &ticket->link, priority, now);
-        if (pool->wanted < pool->scale.most)
-            mu__upkeep_by_locked(pool, now);
-        if ((int)pool->queue.length > pool->stats.max_queued)
-            pool->stats.max_queued = (int)pool->queue.length;
-    }
+    else if (err == MU_OK)
+        err = wait ? queue_locked(pool, ticket, own, priority) : MU_EQUEUE_TIMEOUT;
+    if (err != MU_OK)
+        mu__session_unseek_locked(pool, ticket);
     *ret_served = slot != NULL;
     mu_lock_release(&pool->lock);
     return err;
@@ -177,7 +212,7 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
 bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket)
 {
     mu_lock_acquire(&pool->lock);
-    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    bool waiting = mu__line_leave_locked(pool, ticket);
     mu_lock_release(&pool->lock);
     return waiting;
 }
@@ -185,7 +220,7 @@ bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket)
 bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket)
 {
     mu_lock_acquire(&pool->lock);
-    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    bool waiting = mu__line_leave_locked(pool, ticket);
     ticket->expired = !waiting;
     mu_lock_release(&pool->lock);
     return waiting;
@@ -193,7 +228,7 @@ bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket)
 
 bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket)
 {
-    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);
+    bool waiting = mu__line_leave_locked(pool, ticket);
     ticket->cancelled = true;
     mu__slot *slot = ticket->slot;
     if (!waiting && slot && slot->channel && slot->request_id == ticket->request_id)
@@ -207,20 +242,10 @@ void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
     mu_lock_acquire(&pool->lock);
     if (pool->phase < phase)
         pool->phase = phase;
-    mu__ticket *ticket;
-    while ((ticket = (mu__ticket *)mu__queue_pop(&pool->queue)) != NULL) {
-        ticket->refusal = mu__phase_error(pool->phase);
-        ticket->next_free = refused;
-        refused = ticket;
-    }
+    mu__line_refuse_all_locked(pool, mu__phase_error(pool->phase), &refused);
     mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
-    while (refused) {
-        ticket = refused;
-        refused = ticket->next_free; /* read first: once it is told it is somebody else's */
-        atomic_store(&ticket->state, MU__TICKET_REFUSED);
-        tell(ticket);
-    }
+    tell_refused(refused);
 }
 
 void mu_pool_pause(mu_pool *pool)
@@ -232,13 +257,26 @@ void mu_pool_pause(mu_pool *pool)
     mu_lock_release(&pool->lock);
 }
 
+/* Somebody who waits for this very worker has come while nobody was given any. */
+static mu__slot *awaited_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_slots && pool->n_bound > 0; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (slot->state == MU_WORKER_IDLE && slot->line->length > 0)
+            return take_own_locked(pool, slot);
+    }
+    return NULL;
+}
+
 /* One who waits gets an idle worker; false: there is none of the one or the other. */
 static bool match(mu_pool *pool)
 {
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
-    mu__slot *slot = pool->queue.length > 0 ? take_idle_locked(pool) : NULL;
-    mu__ticket *ticket = slot ? (mu__ticket *)mu__queue_pop(&pool->queue) : NULL;
+    mu__slot *slot = awaited_locked(pool);
+    if (!slot && pool->queue.length > 0)
+        slot = take_idle_locked(pool);
+    mu__ticket *ticket = slot ? mu__line_next_locked(pool, slot) : NULL;
     if (ticket)
         assign_locked(pool, slot, ticket, now);
     mu_lock_release(&pool->lock);

@@ -57,6 +57,7 @@ mu__scale_limits mu__scale_limits_of(const mu_pool_options *options, int size)
 
 static mu__scale_load load_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
+    /* Those who wait for a worker that they know are not helped by another one. */
     mu__scale_load load = {
         .wanted = pool->wanted, .queued = (int)pool->queue.length, .idle_since = MU_NEVER};
     for (int i = 0; i < pool->n_slots; i++) {

@@ -79,6 +79,8 @@ MU_TEST(option_text, a_size_may_have_a_binary_unit)
 MU_TEST(option_text, a_choice_is_one_of_its_words)
 {
     check_number("balance", "lru", MU_BALANCE_LRU);
+    check_number("session_affinity", "require", MU_AFFINITY_REQUIRE);
+    check_refused("session_affinity", "always");
     check_number("balance", "least_loaded", MU_BALANCE_LEAST_LOADED);
     check_number("balance", "weighted", MU_BALANCE_WEIGHTED);
     check_refused("balance", "1");
