@@ -33,6 +33,8 @@ enum { WORKERS = 8, MANY_CALLERS = 100, LOAD_TEST = 1000 };
 #define P99_MS        100. /* of 100 callers */
 #define LONG_QUEUE    1.25 /* a request's cost with a long queue over that with a short one */
 #define OVER_EXECUTOR 8.0  /* 100 callers beside ProcessPoolExecutor, at least */
+#define OVER_PORTS_8  2.0  /* 8 callers beside Erlang's ports under a checkout pool, at least */
+#define OVER_PORTS    1.2  /* 100 callers beside the same */
 #define AVAILABILITY  0.999
 #define RECOVERY_MS   500.
 
@@ -276,6 +278,21 @@ static double rate_of(bench *b, mu_pool *pool, int callers)
     return found.rate.value;
 }
 
+/* Erlang's ports run the very command that the pool's workers were started with. */
+static void run_peers(bench_peer *peer, const bench_command *workers, const char *ms, int times)
+{
+    enum { ARGS_MAX = 32 };
+    const char *ports[ARGS_MAX] = {"escript", BENCH_PEERS "/pools.escript", ms};
+    for (size_t i = 0; workers->argv[i] && i + 4 < ARGS_MAX; i++)
+        ports[i + 3] = workers->argv[i];
+    bench_peer_init(peer);
+    for (int i = 0; i < times; i++) {
+        bench_peer_run(peer, ports);
+        bench_peer_run(peer,
+                       (const char *const[]){bench_python(), BENCH_PEERS "/pools.py", ms, NULL});
+    }
+}
+
 static void measure_peers(bench *b)
 {
     static const struct {
@@ -283,6 +300,8 @@ static void measure_peers(bench *b)
         int callers;
         double at_least;
     } rows[] = {
+        {"8 callers, beside ports under a checkout pool", "ports_8", WORKERS, OVER_PORTS_8},
+        {"100 callers, beside ports under a checkout pool", "ports_100", MANY_CALLERS, OVER_PORTS},
         {"8 callers, beside ProcessPoolExecutor", "executor_8", WORKERS, 0},
         {"100 callers, beside ProcessPoolExecutor", "executor_100", MANY_CALLERS, OVER_EXECUTOR},
         {"8 callers, beside multiprocessing.Pool", "multiprocessing_8", WORKERS, 0},
@@ -292,12 +311,11 @@ static void measure_peers(bench *b)
     char ms[16];
     mu_pool_options options = MU_POOL_OPTIONS_INIT;
     snprintf(ms, sizeof ms, "%d", effort(b, 20, 500, 1500));
-    bench_peer_init(&peer);
-    for (int i = 0; i < effort(b, 1, 1, 3); i++)
-        bench_peer_run(&peer,
-                       (const char *const[]){bench_python(), BENCH_PEERS "/pools.py", ms, NULL});
     options.size = WORKERS;
     mu_pool *pool = bench_pool_start(b->system, &options);
+    bench_command *command = bench_pool_command(pool);
+    run_peers(&peer, command, ms, effort(b, 1, 1, 3));
+    bench_command_free(command);
     const double rates[] = {rate_of(b, pool, WORKERS), rate_of(b, pool, MANY_CALLERS)};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         row(b, rows[i].row, "1/s",
