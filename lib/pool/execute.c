@@ -118,7 +118,6 @@ const char *mu__plan_session(const mu_pool *pool, const mu__call_plan *plan)
 static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
                             int64_t now)
 {
-    ticket->job = NULL;
     ticket->session = mu__plan_session(pool, plan);
     ticket->queued_at = now;
     ticket->execution_timeout_ms = plan->options.execution_timeout_ms;

@@ -331,6 +331,7 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
     mu__table_init(&pool->jobs, mu__sys(system));
     pool->alarm_at = MU_NEVER;
     pool->upkeep_at = MU_NEVER;
+    pool->alarm.fire = mu__overdue_fire;
     pool->upkeep.fire = mu__upkeep_fire;
     pool->started_at = pool->capacity_at = mu__now(system);
     pool->random = (uint32_t)pool->started_at | 1;

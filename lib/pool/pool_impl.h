@@ -69,7 +69,7 @@ typedef struct mu__ticket {
     int64_t began, ended;                                    /* served; given back */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
-    mu__job *job; /* NULL: a thread waits */
+    mu__job *job; /* NULL: a thread waits; for good, as a late wake looks at it */
     /* Of a request whose session is to stay with its worker. */
     const char *session;                        /* borrowed; NULL: any worker will do */
     mu__bond *bond;                             /* while it waits and the session has no worker */
@@ -330,6 +330,8 @@ void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after
 
 /* When a served request is overdue. */
 int64_t mu__ticket_deadline(const mu__ticket *ticket);
+/* Of the pool's alarm for the earliest of them: rings for whoever is overdue. */
+void mu__overdue_fire(mu__alarm *alarm);
 /* A served request has ended so: the slot goes back, to the next waiter, or to its actor. */
 void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *reply);
 /*

@@ -60,14 +60,11 @@ static mu__slot *take_own_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&poo
     return slot;
 }
 
-static void ring_overdue(mu__alarm *alarm);
-
 /* Under pool.lock then io.lock: alarms are set in the order in which they are decided. */
 static void arm_locked(mu_pool *pool, int64_t deadline) MU_REQUIRES(&pool->lock)
 {
     if (pool->phase == MU__POOL_STOPPED)
         return; /* nothing may be set in memory that is about to go */
-    pool->alarm.fire = ring_overdue;
     bool set = mu__alarm_set(pool->system, &pool->alarm, deadline) == MU_OK;
     pool->alarm_at = set ? deadline : MU_NEVER; /* without memory: the next one tries again */
 }
@@ -299,7 +296,7 @@ void mu_pool_resume(mu_pool *pool)
 /* ---- requests on slots -------------------------------------------------------------------- */
 
 /* In the I/O thread: rings for whoever is overdue and finds the next deadline. */
-static void ring_overdue(mu__alarm *alarm)
+void mu__overdue_fire(mu__alarm *alarm)
 {
     mu_pool *pool = (mu_pool *)((char *)alarm - offsetof(mu_pool, alarm));
     int64_t now = mu__now(pool->system), next = MU_NEVER;
