@@ -79,6 +79,11 @@ ROWS = [
      "    return waiting;\n}\n\nbool mu__ticket_expire",
      "    (void)mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
      "    return true;\n}\n\nbool mu__ticket_expire", "pool_table", "T3_"),
+    ("T3", "lib/pool/table.c",
+     "    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    return waiting;\n}\n\nbool mu__ticket_expire",
+     "    (void)mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    return true;\n}\n\nbool mu__ticket_expire", "pool_race", "T3_"),
     ("M1", "lib/pool/job.c", "    if (mu__ticket_expire(job->pool, &job->ticket))\n", "    if (false)\n", "pool_model", ""),
     ("M2", "lib/pool/gate.c", "        pool->stats.succeeded++;\n", "        pool->stats.succeeded += 2;\n", "pool_model", ""),
     ("M3", "lib/pool/table.c", "    ticket->expired = !waiting;\n",

@@ -203,10 +203,11 @@ const char *model_told(model_pool *model, model_request *r, mu_err err, int64_t 
 
 /* ---- the queue ---------------------------------------------------------------------------- */
 
-void model_push(model_pool *model, const void *who, int priority, int64_t now)
+const char *model_push(model_pool *model, const void *who, int priority, int64_t now)
 {
     model->queue[model->n_queue++] = (model_waiter){who, priority, now};
     look_at_queue(model, now);
+    return model->n_queue > model->queue_most ? "more wait than may" : NULL;
 }
 
 static int place_of(const model_pool *model, const void *who)

@@ -83,7 +83,7 @@ const char *model_died(model_pool *model, uint64_t token, bool begun, int64_t no
 const char *model_told(model_pool *model, model_request *request, mu_err err, int64_t now);
 
 /* The queue: the same happens to the pool's. */
-void model_push(model_pool *model, const void *who, int priority, int64_t now);
+const char *model_push(model_pool *model, const void *who, int priority, int64_t now);
 void model_remove(model_pool *model, const void *who);
 /* `who` is served next. */
 const char *model_pop(model_pool *model, const void *who);

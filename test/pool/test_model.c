@@ -103,7 +103,7 @@ void __real_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority,
 void __wrap_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now);
 void __wrap_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now)
 {
-    model_push(&model, link, priority, now);
+    admit(model_push(&model, link, priority, now), 0);
     __real_mu__queue_push(queue, link, priority, now);
 }
 
