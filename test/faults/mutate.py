@@ -67,7 +67,7 @@ ROWS = [
     ("R3", "lib/port/channel.c", "    if (!channel)\n        err = MU_ENOMEM;\n    else if", "    if", "faults_failures",
      "start_of_a_pool"),
     ("R4", "lib/port/tracking.c", "        (void)!ftruncate(t->fd, st.st_size);\n", "        ;\n", "port_tracking", "R4_"),
-    ("R6", "lib/pool/table.c", "(int)pool->queue.length >= pool->options.max_queue_size", "false",
+    ("R6", "lib/pool/table.c", "length >= pool->options.max_queue_size", "false",
      "faults_concurrency", "R6_"),
     ("R7", "lib/port/port.c",
      "        close_fd(&port->taps[s].source.fd);\n    }\n    close_fd(&port->pipes.request_write);\n", "    }\n",
@@ -75,14 +75,14 @@ ROWS = [
     ("T1", "lib/base/clock.c", "CLOCK_MONOTONIC, &ts", "CLOCK_REALTIME, &ts", "faults_time", "T1_"),
     ("T2", "lib/base/clock.h", "    if (ms >= (MU_NEVER - now) / MU_MS)", "    if (0)", "faults_bytes", "T2_"),
     ("T3", "lib/pool/table.c",
-     "    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    bool waiting = mu__line_leave_locked(pool, ticket);\n    mu_lock_release(&pool->lock);\n"
      "    return waiting;\n}\n\nbool mu__ticket_expire",
-     "    (void)mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    (void)mu__line_leave_locked(pool, ticket);\n    mu_lock_release(&pool->lock);\n"
      "    return true;\n}\n\nbool mu__ticket_expire", "pool_table", "T3_"),
     ("T3", "lib/pool/table.c",
-     "    bool waiting = mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    bool waiting = mu__line_leave_locked(pool, ticket);\n    mu_lock_release(&pool->lock);\n"
      "    return waiting;\n}\n\nbool mu__ticket_expire",
-     "    (void)mu__queue_remove(&pool->queue, &ticket->link);\n    mu_lock_release(&pool->lock);\n"
+     "    (void)mu__line_leave_locked(pool, ticket);\n    mu_lock_release(&pool->lock);\n"
      "    return true;\n}\n\nbool mu__ticket_expire", "pool_race", "T3_"),
     ("M1", "lib/pool/job.c", "    if (mu__ticket_expire(job->pool, &job->ticket))\n", "    if (false)\n", "pool_model", ""),
     ("M2", "lib/pool/gate.c", "        pool->stats.succeeded++;\n", "        pool->stats.succeeded += 2;\n", "pool_model", ""),
@@ -99,14 +99,14 @@ ROWS = [
     ("M9", "lib/pool/table.c", "    return reply->torn ? CONDEMN : DRAIN;\n", "    return reply->torn ? CONDEMN : NOTHING;\n",
      "pool_model", ""),
     ("M10", "lib/pool/table.c", "    if (deadline < pool->alarm_at)\n", "    if (pool->alarm_at == MU_NEVER)\n", "pool_model", ""),
-    ("M11", "lib/pool/table.c", "    mu__ticket *ticket = pool->paused ? NULL : (mu__ticket *)", "    mu__ticket *ticket = (mu__ticket *)",
+    ("M11", "lib/pool/table.c", "pool->paused ? NULL : mu__line_next_locked(pool, slot)", "mu__line_next_locked(pool, slot)",
      "pool_model", ""),
     ("M12", "lib/pool/upkeep.c", "mu__recycle_due(&slot->recycle, now) == MU__RECYCLE_NOT)\n            mu__upkeep_by",
      "!slot->recycle.why)\n            mu__upkeep_by", "pool_model", ""),
     ("M13", "lib/pool/roster.c", "    if ((vacated || slot->info.generation == generation)", "    if ((slot->info.generation == generation)",
      "pool_model", ""),
-    ("M14", "lib/pool/table.c", "(int)pool->queue.length >= pool->options.max_queue_size",
-     "(int)pool->queue.length > pool->options.max_queue_size", "pool_model", ""),
+    ("M14", "lib/pool/table.c", "length >= pool->options.max_queue_size",
+     "length > pool->options.max_queue_size", "pool_model", ""),
     ("M15", "lib/port/channel.c", "(gone && mu__channel_unread(channel) >= request_size)", "gone", "pool_model", ""),
     ("M16", "lib/pool/gate.c", "pool->drained ? MU_ESHUTDOWN : mu__phase_error(pool->phase)", "mu__phase_error(pool->phase)",
      "pool_model", ""),

@@ -233,11 +233,11 @@ static int64_t due_of(const model_pool *model, const model_waiter *w)
     return w->since - w->priority * model->step_ns;
 }
 
-const char *model_pop(model_pool *model, const void *who)
+const char *model_first(model_pool *model, const void *who)
 {
     int place = place_of(model, who);
     if (place == model->n_queue)
-        return model->n_queue > 0 || who ? "somebody is served who does not wait" : NULL;
+        return model->n_queue > 0 || who ? "the first of the queue is not who it should be" : NULL;
     const model_waiter *w = &model->queue[place];
     for (int i = 0; i < model->n_queue; i++) {
         const model_waiter *other = &model->queue[i];
@@ -246,6 +246,5 @@ const char *model_pop(model_pool *model, const void *who)
         if (other->priority == w->priority && i < place)
             return "somebody of the same priority came before";
     }
-    model_remove(model, who);
     return NULL;
 }

@@ -85,7 +85,7 @@ const char *model_told(model_pool *model, model_request *request, mu_err err, in
 /* The queue: the same happens to the pool's. */
 const char *model_push(model_pool *model, const void *who, int priority, int64_t now);
 void model_remove(model_pool *model, const void *who);
-/* `who` is served next. */
-const char *model_pop(model_pool *model, const void *who);
+/* `who` is the first of them; NULL: there is none. */
+const char *model_first(model_pool *model, const void *who);
 
 #endif

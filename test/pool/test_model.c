@@ -115,12 +115,12 @@ bool __wrap_mu__queue_remove(mu__queue *queue, mu__queue_link *link)
     return __real_mu__queue_remove(queue, link);
 }
 
-mu__queue_link *__real_mu__queue_pop(mu__queue *queue);
-mu__queue_link *__wrap_mu__queue_pop(mu__queue *queue);
-mu__queue_link *__wrap_mu__queue_pop(mu__queue *queue)
+mu__queue_link *__real_mu__queue_first(const mu__queue *queue);
+mu__queue_link *__wrap_mu__queue_first(const mu__queue *queue);
+mu__queue_link *__wrap_mu__queue_first(const mu__queue *queue)
 {
-    mu__queue_link *link = __real_mu__queue_pop(queue);
-    admit(model_pop(&model, link), 0);
+    mu__queue_link *link = __real_mu__queue_first(queue);
+    admit(model_first(&model, link), 0);
     return link;
 }
 
