@@ -440,6 +440,39 @@ MU_TEST(config, the_example_starts_its_pool)
     rig_stop(&rig);
 }
 
+/* ";key = value ; remark" of the example's end, as the file's text; false for any other line. */
+static bool is_offer(const char *line, char *key, char *ret_text, size_t size)
+{
+    int at = 0;
+    if (sscanf(line, ";%40[a-z_] = %n", key, &at) != 1 || at == 0)
+        return false;
+    (void)snprintf(ret_text, size, "[pool]\n%s", line + 1);
+    return true;
+}
+
+MU_TEST(config, what_the_example_offers_is_allowed_and_is_the_default_where_there_is_one)
+{
+    char line[256], key[64], text[320];
+    int offers = 0;
+    FILE *file = fopen(MU_TEST_ROOT "/../examples/pool.ini", "re");
+    mu_check(file != NULL);
+    while (fgets(line, sizeof line, file)) {
+        if (!is_offer(line, key, text, sizeof text))
+            continue;
+        const mu__option *o = mu__option_find(key);
+        mu_check_msg(o != NULL, "there is no option %s", key);
+        mu_config *config = loaded(text, NULL, NULL);
+        mu_pool_options options = MU_POOL_OPTIONS_INIT;
+        (void)mu_config_pool(config, NULL, &options, NULL);
+        if (mu__option_numeric(o) && !o->derive && o->fallback != 0)
+            mu_check_msg(mu__option_number(o, &options) == o->fallback, "%s", line);
+        mu_config_free(&config);
+        offers++;
+    }
+    (void)fclose(file);
+    mu_check_gt(offers, 45);
+}
+
 /* ---- text of any kind --------------------------------------------------------------------- */
 
 static uint32_t next_random(uint32_t *state)
