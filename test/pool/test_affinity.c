@@ -1,5 +1,6 @@
 /* Which worker knows which session: the table of bonds. Pure: no clock. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "pool/affinity.h"
 #include "support/mu_test.h"
@@ -59,5 +60,32 @@ MU_TEST(affinity, without_eviction_a_full_table_only_forgets_what_is_over)
     mu_check_ok(mu__affinity_add(&affinity, "x", false, 100, &bond));
     mu_check(!knows(&affinity, 1, 100));
     mu_check(knows(&affinity, 2, 100));
+    mu__affinity_deinit(&affinity);
+}
+
+static int allocations_left;
+
+static void *alloc_some(size_t size)
+{
+    return allocations_left-- > 0 ? calloc(1, size) : NULL;
+}
+
+MU_TEST(affinity, without_memory_a_session_is_not_known_and_nothing_else_is_forgotten)
+{
+    mu_sys sys = mu__sys_real;
+    mu__affinity affinity;
+    mu__bond *bond;
+    sys.alloc = alloc_some;
+    mu__affinity_init(&affinity, &sys, 10, INT64_MAX);
+    int failures = 0;
+    for (allocations_left = 0; mu__affinity_add(&affinity, "x", true, 0, &bond) != MU_OK;
+         allocations_left = ++failures) {
+        mu_check_lt(failures, 10);
+        mu_check(!mu__affinity_find(&affinity, "x", 0));
+    }
+    mu_check_ge(failures, 1);
+    allocations_left = 0;
+    mu_check_err(mu__affinity_add(&affinity, "y", true, 0, &bond), MU_ENOMEM);
+    mu_check(mu__affinity_find(&affinity, "x", 0) == mu__affinity_find(&affinity, "x", 1));
     mu__affinity_deinit(&affinity);
 }
