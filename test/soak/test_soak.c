@@ -1,6 +1,6 @@
 /*
- * R7: a pool under load and random faults: ten seconds, an hour with --full, or as many seconds as
- * MUSTER_TEST_SOAK_S says.
+ * R7: a pool under load and random faults: ten seconds, a minute in the first lane of test/run, an
+ * hour with --full, or as many seconds as MUSTER_TEST_SOAK_S says.
  *
  * Callers in threads of their own and submitters ask for all kinds of things: most are answered,
  * some are late, cancelled, break the protocol, or end their worker. Beside them workers are killed
@@ -10,6 +10,8 @@
  *
  * Everything is chosen by a seed, printed by what fails; MUSTER_TEST_SEED=N chooses the same again,
  * as far as threads and processes let it.
+ *
+ * It takes what others leave of the processors (nice), because it runs beside other tests.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -385,6 +387,8 @@ MU_TEST(soak, R7_under_random_faults_requests_in_are_outcomes_out_and_nothing_gr
     const char *seconds = getenv("MUSTER_TEST_SOAK_S");
     const int64_t ms = (seconds && *seconds ? atoll(seconds) : mu_test_size(10, 3600)) * 1000;
     static soak s;
+    errno = 0;
+    mu_check(nice(10) != -1 || errno == 0);
     open_soak(&s);
     const figures born = take_figures();
     run_for(&s, ms / 4);
