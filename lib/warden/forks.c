@@ -20,7 +20,8 @@ static int send_to(int socket, uint64_t request, const uint8_t *body, size_t siz
 static bool read_server(forks *f, children *c, const fork_server *server);
 static void handle(forks *f, children *c, const fork_server *server, const uint8_t *data,
                    size_t size);
-static void adopt(fork_request *r, children *c, pid_t pid);
+static bool is_new(children *c, pid_t pid, mu__proc_stat *ret_stat);
+static void adopt(fork_request *r, children *c, const mu__proc_stat *st);
 static void finish(fork_request *r, int error, mu__step step);
 static void give_up(forks *f, fork_server *server);
 
@@ -145,11 +146,10 @@ static fork_request *find_undone(forks *f, pid_t server, uint64_t request)
 }
 
 /* A child of the warden's that is not in the table: any other pid is a mistake, or a trick. */
-static bool is_new(children *c, pid_t pid)
+static bool is_new(children *c, pid_t pid, mu__proc_stat *ret_stat)
 {
-    mu__proc_stat st;
-    return pid > 1 && !children_find_pid(c, pid) && mu__proc_read_stat(pid, &st) == MU_OK &&
-           st.ppid == getpid();
+    return pid > 1 && !children_find_pid(c, pid) && mu__proc_read_stat(pid, ret_stat) == MU_OK &&
+           ret_stat->ppid == getpid();
 }
 
 static void handle(forks *f, children *c, const fork_server *server, const uint8_t *data,
@@ -157,41 +157,38 @@ static void handle(forks *f, children *c, const fork_server *server, const uint8
 {
     mu__wp_header header;
     mu__wp_forked said;
+    mu__proc_stat st;
     if (mu__wp_decode_header(data, size, &header) != MU_OK ||
         mu__wp_decode_forked(data + MU__WP_HEADER_SIZE, header.body_size, &said) != MU_OK)
         return;
     fork_request *r = find_undone(f, server->pid, header.request);
     if (!r)
         return; /* answered already, by the child or by its end */
-    if (header.op == MU__WP_FORKING && is_new(c, said.pid))
+    if (header.op == MU__WP_FORKING && is_new(c, said.pid, &st))
         r->result.pid = said.pid;
     else if (header.op == MU__WP_FORKED && said.error)
         finish(r, said.error, (mu__step)said.step);
-    else if (header.op == MU__WP_FORKED && is_new(c, said.pid))
-        adopt(r, c, said.pid);
+    else if (header.op == MU__WP_FORKED && is_new(c, said.pid, &st))
+        adopt(r, c, &st);
 }
 
 /* From here on it is a child like any other. It is unreaped, so the pid is its own. */
-static void adopt(fork_request *r, children *c, pid_t pid)
+static void adopt(fork_request *r, children *c, const mu__proc_stat *st)
 {
-    mu__proc_stat st;
     if (!children_reserve(c)) {
-        (void)kill(pid, SIGKILL);
+        (void)kill(st->pid, SIGKILL);
         finish(r, ENOMEM, MU__STEP_FORK);
         return;
     }
-    mu_err err = mu__proc_read_stat(pid, &st);
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (err != MU_OK || pidfd < 0) {
-        int error = pidfd < 0 ? errno : err > MU_ESYS ? (int)err - MU_ESYS : EBADMSG;
-        (void)kill(pid, SIGKILL);
-        if (pidfd >= 0)
-            (void)close(pidfd);
+    int pidfd = (int)syscall(SYS_pidfd_open, st->pid, 0);
+    if (pidfd < 0) {
+        int error = errno;
+        (void)kill(st->pid, SIGKILL);
         finish(r, error, MU__STEP_STAT);
         return;
     }
-    children_add(c, pid, st.start, r->mark);
-    r->result = (mu__wp_spawned){.pid = pid, .start = st.start};
+    children_add(c, st->pid, st->start, r->mark);
+    r->result = (mu__wp_spawned){.pid = st->pid, .start = st->start};
     r->pidfd = pidfd;
     r->done = true;
 }
@@ -216,12 +213,16 @@ static void give_up(forks *f, fork_server *server)
 bool forks_may_mean(forks *f, children *c, pid_t pid)
 {
     bool unknown = false;
+    mu__proc_stat st;
     for (size_t i = 0; i < f->count; i++) {
         fork_request *r = &f->requests[i];
         if (r->done)
             continue;
         if (r->result.pid == pid) {
-            adopt(r, c, pid);
+            if (is_new(c, pid, &st))
+                adopt(r, c, &st);
+            else
+                finish(r, EBADMSG, MU__STEP_STAT);
             return false;
         }
         unknown |= r->result.pid == 0;

@@ -30,6 +30,15 @@ def new_codec():
     if wanted not in ("", "python", "msgpack"):
         raise ValueError("MUSTER_CODEC is %r; it may be python or msgpack" % wanted)
     limit = _frame_limit()
+    if (wanted, limit) not in _made:
+        _made[wanted, limit] = _new_codec(wanted, limit)
+    return _made[wanted, limit]
+
+
+_made = {}  # a process has one; what the fork server has made for itself its workers need not make
+
+
+def _new_codec(wanted, limit):
     if wanted != "python":
         if sys.flags.no_site:
             add_site_directories()
