@@ -32,14 +32,16 @@ typedef struct mu_system_options {
     /* Where the system keeps its tracking file, absolute; made if need be, 0700. NULL: "muster" in
      * XDG_RUNTIME_DIR if that is set and usable, else none; "": none (doc/processes.md). */
     const char *tracking_dir;
-    int64_t warden_timeout_ms;    /* of silence, after which a warden is replaced; 0: 10,000 */
+    int64_t warden_timeout_ms; /* of silence, after which a warden is replaced; 0: 10,000 */
+    bool strict; /* children in a pid namespace: none can outlive the warden (doc/processes.md) */
     const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
     const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
 } mu_system_options;
 
 #define MU_SYSTEM_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, 0, NULL, NULL   \
+        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, 0, false, NULL, \
+            NULL                                                                                   \
     }
 
 #endif

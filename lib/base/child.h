@@ -61,7 +61,9 @@
     X(GROUPS, "setgroups")                                                                         \
     X(GROUP, "setresgid")                                                                          \
     X(USER, "setresuid")                                                                           \
-    X(LANDLOCK, "landlock_restrict_self")
+    X(LANDLOCK, "landlock_restrict_self")                                                          \
+    X(MAPS, "user namespace")                                                                      \
+    X(MOUNT, "mount of /proc")
 
 typedef enum mu__step {
 #define MU__STEP_ENUM_(name, text) MU__STEP_##name,

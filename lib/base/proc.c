@@ -183,6 +183,27 @@ mu_err mu__proc_kill(const mu__proc_id *id, int sig)
     return err;
 }
 
+mu_err mu__proc_of_pidfd(int pidfd, pid_t *ret_pid)
+{
+    char path[48], text[1024];
+    int pid;
+    (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    int fd = open_proc(path);
+    if (fd < 0)
+        return MU_ERRNO(errno);
+    ssize_t n = read_some(fd, text, sizeof text - 1);
+    int saved = errno;
+    (void)close(fd);
+    if (n < 0)
+        return MU_ERRNO(saved);
+    text[n] = '\0';
+    const char *line = strstr(text, "\nPid:");
+    if (!line || sscanf(line, "\nPid: %d", &pid) != 1)
+        return MU_EDECODE;
+    *ret_pid = pid;
+    return pid > 0 ? MU_OK : MU_ENOTFOUND;
+}
+
 mu_err mu__proc_each(bool (*visit)(pid_t pid, void *arg), void *arg)
 {
     DIR *proc = opendir("/proc");

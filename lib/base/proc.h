@@ -77,6 +77,9 @@ mu_err mu__proc_descendants(pid_t root, mu__proc_id *ret_ids, size_t capacity, s
  */
 mu_err mu__proc_kill(const mu__proc_id *id, int sig);
 
+/* The process of a pidfd, by its number here. MU_ENOTFOUND: it is reaped; MU_ESYS + errno. */
+mu_err mu__proc_of_pidfd(int pidfd, pid_t *ret_pid);
+
 /*
  * Calls `visit` for every process of this pid namespace until it returns false. MU_ESYS + errno if
  * /proc cannot be read.

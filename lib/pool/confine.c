@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/event.h"
-#include "port/landlock.h"
+#include "base/landlock.h"
 
 /* ---- user and group ----------------------------------------------------------------------- */
 
@@ -150,7 +150,7 @@ static mu_err allow_own(const mu_pool *pool, mu__landlock *ruleset, mu_error *er
         (void)snprintf(sdk, sizeof sdk, "%.*s", (int)(strrchr(launcher, '/') - launcher), launcher);
     }
     const char *script = pool->n_launch > 0 ? argv[pool->n_launch] : "";
-    const char *const paths[] = {argv[0], "/proc", sdk, script};
+    const char *const paths[] = {argv[0], sdk, script};
     mu_err err = allow(ruleset, option, "/dev/null", true, error);
     for (size_t i = 0; i < sizeof paths / sizeof *paths && err == MU_OK; i++)
         if (paths[i][0] == '/')

@@ -169,6 +169,8 @@ static mu_err send_spawn(mu__warden *warden, errand *e, mu__pending *pending, in
 static void track(mu__child *child, const mu__child_spec *spec)
 {
     mu__tracking *tracking = child->warden->tracking;
+    if (child->pid == 0)
+        return;
     mu__track_child born = {.serial = child->serial,
                             .pid = child->pid,
                             .start = child->start,
@@ -260,7 +262,7 @@ static mu_err errand_make(errand *e, mu__warden *warden, const mu__child_spec *s
                              .n_rlimits = spec->n_rlimits,
                              .n_fds = spec->n_passes};
     if (spec->fork_server) {
-        e->spec.server_pid = spec->fork_server->pid;
+        e->spec.server_pid = spec->fork_server->pid_there;
         e->spec.server_start = spec->fork_server->start;
     }
     for (size_t i = 0; i < spec->n_rlimits; i++)
@@ -350,7 +352,7 @@ bool mu__child_ending(const mu__child *child)
 mu_err mu__child_signal(mu__child *child, int sig, mu__wp_scope scope)
 {
     mu__warden *warden = child->warden;
-    const mu__wp_signal ask = {child->pid, child->start, sig, scope};
+    const mu__wp_signal ask = {child->pid_there, child->start, sig, scope};
     uint8_t data[MU__WP_SMALL];
     if (mu__usable(warden->system) == MU_EFORKED)
         return MU_EFORKED; /* the socket is the parent's, and so is the child */

@@ -250,8 +250,9 @@ static mu_err make_link(mu__warden *warden, mu__link **ret_link, mu_error *ret_e
     if (!link)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory for the warden");
     link->fds = (mu__warden_link)MU__WARDEN_LINK_INIT;
-    mu_err err = mu__warden_launch(warden->sys, mu__clock(warden->system), warden->path,
-                                   warden->run_id, HANDSHAKE_MS, &link->fds, ret_error);
+    mu_err err =
+        mu__warden_launch(warden->sys, mu__clock(warden->system), warden->path, warden->run_id,
+                          mu__options(warden->system)->strict, HANDSHAKE_MS, &link->fds, ret_error);
     if (err != MU_OK) {
         free(link);
         return err;

@@ -82,7 +82,8 @@ struct mu__warden {
 struct mu__child {
     _Atomic uint32_t refs; /* the user's, and one while it is in the list */
     mu__warden *warden;    /* a reference */
-    int pid;
+    int pid;               /* 0: it was gone before anybody could ask, in strict mode */
+    int pid_there;         /* its number for the warden, which in strict mode counts for itself */
     uint64_t start;
     int pidfd;
     uint64_t serial;

@@ -14,6 +14,7 @@
 #include "base/event.h"
 #include "base/proc.h"
 #include "port/warden_impl.h"
+#include "runtime/runtime.h"
 
 #define BATCH 64 /* messages by one callback: others want the I/O thread too */
 
@@ -133,10 +134,23 @@ static void kill_unwanted_locked(mu__warden *warden, const mu__wp_spawned *spawn
     if (!warden->link)
         return;
     size_t size = mu__wp_encode_signal(++warden->next_request, &ask, data, sizeof data);
-    if (mu__warden_send_locked(warden, data, size, NULL, 0) != MU_OK) {
+    bool sent = mu__warden_send_locked(warden, data, size, NULL, 0) == MU_OK;
+    if (!sent && !mu__options(warden->system)->strict) { /* else the number means nothing here */
         const mu__proc_id id = {spawned->pid, spawned->start};
         (void)mu__proc_kill(&id, SIGKILL);
     }
+}
+
+/*
+ * A strict warden counts in a namespace of its own. A child that is reaped already has no number
+ * any more: 0.
+ */
+static int number_here(const mu__warden *warden, int there, int pidfd)
+{
+    pid_t pid = 0;
+    if (!mu__options(warden->system)->strict)
+        return there;
+    return mu__proc_of_pidfd(pidfd, &pid) == MU_OK ? pid : 0;
 }
 
 static void on_spawned(mu__warden *warden, incoming *message)
@@ -147,6 +161,7 @@ static void on_spawned(mu__warden *warden, incoming *message)
     mu_lock_acquire(&warden->lock);
     mu__pending *pending = take_pending_locked(warden, message->header.request);
     bool runs = spawned.error == 0;
+    int pid = runs && message->fd >= 0 ? number_here(warden, spawned.pid, message->fd) : 0;
     if (runs && (!pending || message->fd < 0)) {
         kill_unwanted_locked(warden, &spawned);
         spawned.error = EMFILE; /* the one reason for an fd to get lost on its way */
@@ -155,10 +170,11 @@ static void on_spawned(mu__warden *warden, incoming *message)
     }
     if (runs) {
         mu__child *child = pending->child;
-        child->pid = spawned.pid;
+        child->pid = pid;
+        child->pid_there = spawned.pid;
         child->start = spawned.start;
         child->pidfd = message->fd;
-        child->exit.os_pid = spawned.pid;
+        child->exit.os_pid = pid;
         message->fd = -1;
         (void)mu__child_ref(child);
         child->next = warden->children;
@@ -196,7 +212,7 @@ static void on_exited(mu__warden *warden, const incoming *message)
         return;
     mu_lock_acquire(&warden->lock);
     for (mu__child **at = &warden->children; *at; at = &(*at)->next) {
-        if ((*at)->pid == exited.pid && (*at)->start == exited.start) {
+        if ((*at)->pid_there == exited.pid && (*at)->start == exited.start) {
             child = *at;
             *at = child->next;
             break;
@@ -204,7 +220,7 @@ static void on_exited(mu__warden *warden, const incoming *message)
     }
     mu_lock_release(&warden->lock);
     const mu__exit exit = {.kind = exited.code == CLD_EXITED ? MU__EXIT_CODE : MU__EXIT_SIGNAL,
-                           .os_pid = exited.pid,
+                           .os_pid = child ? child->pid : 0,
                            .status = exited.status,
                            .user_us = exited.user_us,
                            .system_us = exited.system_us,

@@ -25,6 +25,7 @@
 #ifndef MU_PORT_WARDEN_LAUNCH_H
 #define MU_PORT_WARDEN_LAUNCH_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <muster/error.h>
@@ -51,12 +52,15 @@ typedef struct mu__warden_link {
 mu_err mu__warden_find(const char *path, char *ret_path, size_t size, mu_error *ret_error);
 
 /*
+ * `strict`: as the first process of a pid namespace, whose end the kernel makes the end of all in
+ * it, with a /proc of its own; without the right to that, of a user namespace besides. The numbers
+ * that it tells are then those of its namespace.
  * Launches it and shakes hands. MU_EWARDEN (cannot be executed, or does not answer in
  * `timeout_ms`), MU_EVERSION, MU_ENOMEM, MU_ESYS + errno. On error nothing is left running.
  */
 mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *path,
-                         const char *run_id, int64_t timeout_ms, mu__warden_link *ret_link,
-                         mu_error *ret_error);
+                         const char *run_id, bool strict, int64_t timeout_ms,
+                         mu__warden_link *ret_link, mu_error *ret_error);
 
 /* Closes both fds. */
 void mu__warden_link_close(mu__warden_link *link);

@@ -2,6 +2,8 @@
  */
 #include "warden/confine.h"
 
+#include "base/landlock.h"
+
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -17,8 +19,14 @@
 static bool may_kill_others(void);
 static void live_no_longer_than(pid_t warden, mu__child_report *report);
 
-int confine_check(const mu__wp_spawn *spec, mu__step *ret_step)
+int confine_check(const mu__wp_spawn *spec, const int *passed, mu__step *ret_step)
 {
+    if (spec->flags & MU__SPAWN_LANDLOCK) {
+        mu_err err = mu__landlock_allow_proc(passed[spec->confine.landlock]);
+        *ret_step = MU__STEP_LANDLOCK;
+        if (err != MU_OK)
+            return err > MU_ESYS ? (int)err - MU_ESYS : EINVAL;
+    }
     if (!(spec->flags & MU__SPAWN_USER) || spec->confine.uid == geteuid() || may_kill_others())
         return 0;
     *ret_step = MU__STEP_RIGHTS;

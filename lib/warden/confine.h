@@ -5,7 +5,7 @@
  * set, which he might not be allowed to, and before directory and program are looked at, which are
  * to be judged by what *he* may do.
  *
- *     error = confine_check(&spec, &step);        // in the warden, before the clone
+ *     error = confine_check(&spec, passed, &step);  // in the warden, before the clone
  *     confine_rights(&spec, passed, &report);     // in the child, while it has all its fds
  *     confine_user(&spec, warden, &report);       // after its limits
  *
@@ -22,9 +22,10 @@
 
 /*
  * 0, or the errno and the step for which this warden must not make such a child: one that it could
- * not kill. PDEATHSIG too is a signal that the dying warden must be allowed to send.
+ * not kill (PDEATHSIG too is a signal that the dying warden must be allowed to send), or whose
+ * ruleset is none. What every child may read is added to the ruleset: see base/landlock.h.
  */
-int confine_check(const mu__wp_spawn *spec, mu__step *ret_step);
+int confine_check(const mu__wp_spawn *spec, const int *passed, mu__step *ret_step);
 
 /* Changes user and groups, and what hangs on them: the working directory, SIGKILL at the warden's
  * end. Ends the child when it cannot. */

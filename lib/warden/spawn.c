@@ -41,7 +41,7 @@ void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__w
     if (!children_reserve(c))
         return;
     mu__step step;
-    int error = confine_check(spec, &step);
+    int error = confine_check(spec, passed, &step);
     if (error) {
         *ret = (mu__wp_spawned){.error = error, .step = step};
         return;

@@ -1,5 +1,5 @@
 /*
- * Pools whose workers reach only the files they are told of (pool/confine.c, port/landlock.c): a
+ * Pools whose workers reach only the files they are told of (pool/confine.c, base/landlock.c): a
  * real worker tries, and says how the kernel answered.
  */
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "pool_rig.h"
-#include "port/landlock.h"
+#include "base/landlock.h"
 
 /* A kernel without Landlock, when a test wants one. */
 static bool kernel_has_none;

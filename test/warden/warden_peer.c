@@ -22,7 +22,19 @@ static void note_exit(peer *p, const uint8_t *body, size_t size)
     mu_check_ok(mu__wp_decode_exited(body, size, &p->exits[p->n_exits++]));
 }
 
+static void launch(peer *p, bool strict);
+
 void peer_start(peer *p)
+{
+    launch(p, false);
+}
+
+void peer_start_strict(peer *p)
+{
+    launch(p, true);
+}
+
+static void launch(peer *p, bool strict)
 {
     char path[PATH_MAX];
     static unsigned number;
@@ -33,7 +45,7 @@ void peer_start(peer *p)
     snprintf(p->run_id, sizeof p->run_id, "%d-test-%lx%lx-%u", (int)getpid(), (long)now.tv_sec,
              now.tv_nsec, number++);
     mu_check_ok(mu__warden_find(NULL, path, sizeof path, &error));
-    mu_err err = mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, p->run_id,
+    mu_err err = mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, p->run_id, strict,
                                    5000 * MU_TEST_SCALE, &p->link, &error);
     mu_check_msg(err == MU_OK, "%s", error.message);
 }

@@ -38,6 +38,8 @@ typedef struct peer_spawn {
 
 /* Launches a warden from the build tree under a fresh run id. */
 void peer_start(peer *p);
+/* The same in strict mode, which must be there. */
+void peer_start_strict(peer *p);
 /* Stops it, checks that it answers and leaves, and closes everything. */
 void peer_stop(peer *p);
 /* Closes the socket without a word. */

@@ -1,9 +1,10 @@
 /*
- * port/landlock.h - a ruleset of the kernel's Landlock: which files a process may reach.
+ * base/landlock.h - a ruleset of the kernel's Landlock: which files a process may reach.
  *
- * The host builds it, since it is the one that knows the paths and can say which is wrong; it is an
- * fd, so the child between clone and exec has nothing to do but to put it on, and what it has put
- * on, everything that it starts wears as well.
+ * The host builds it, since it is the one that knows the paths and can say which is wrong, but for
+ * /proc, which the warden adds: in strict mode it has another. It is an fd, so the child between
+ * clone and exec has nothing to do but to put it on, and what it has put on, everything that it
+ * starts wears as well.
  *
  *     err = mu__landlock_open(&ruleset);              // MU_ENOTSUP: this kernel has no Landlock
  *     err = mu__landlock_allow(&ruleset, "/usr", false);
@@ -18,8 +19,8 @@
  *
  * Thread-safety: one thread at a time. Ownership: the fd is the caller's, to close with this.
  */
-#ifndef MU_PORT_LANDLOCK_H
-#define MU_PORT_LANDLOCK_H
+#ifndef MU_BASE_LANDLOCK_H
+#define MU_BASE_LANDLOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,9 @@ mu_err mu__landlock_open(mu__landlock *ret_ruleset);
  * The path is followed and means what it means now. MU_ESYS + errno.
  */
 mu_err mu__landlock_allow(mu__landlock *ruleset, const char *path, bool write);
+
+/* Allows reading of /proc as the caller has it, in a ruleset of which only the fd is known. */
+mu_err mu__landlock_allow_proc(int fd);
 
 /* Also one that was never opened, if its fd is -1. */
 void mu__landlock_close(mu__landlock *ruleset);

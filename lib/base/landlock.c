@@ -1,8 +1,8 @@
 /*
- * Building a ruleset of Landlock (port/landlock.h). Called by pool/confine.c. The kernel's header
- * may be older than the kernel, or missing; so what is used of it stands here.
+ * Building a ruleset of Landlock (base/landlock.h). Called by pool/confine.c and warden/confine.c.
+ * The kernel's header may be older than the kernel, or missing; so what is used of it stands here.
  */
-#include "port/landlock.h"
+#include "base/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +72,12 @@ mu_err mu__landlock_allow(mu__landlock *ruleset, const char *path, bool write)
         error = errno;
     (void)close(rule.parent_fd);
     return error ? MU_ERRNO(error) : MU_OK;
+}
+
+mu_err mu__landlock_allow_proc(int fd)
+{
+    mu__landlock ruleset = {fd, READING}; /* every version handles at least that */
+    return mu__landlock_allow(&ruleset, "/proc", false);
 }
 
 void mu__landlock_close(mu__landlock *ruleset)
