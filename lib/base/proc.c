@@ -49,12 +49,12 @@ mu_err mu__proc_parse_stat(const char *text, size_t size, mu__proc_stat *ret_sta
     int ppid, pgrp, session;
     unsigned flags;
     unsigned long long start;
-    /* Fields 3 to 6, then 9, then 22. */
+    /* Fields 3 to 6, 9, 20, 22. */
     int n = sscanf(fields,
-                   " %c %d %d %d %*s %*s %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                   &st.state, &ppid, &pgrp, &session, &flags, &start);
+                   " %c %d %d %d %*s %*s %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %d %*s %llu",
+                   &st.state, &ppid, &pgrp, &session, &flags, &st.threads, &start);
     long pid = strtol(text, NULL, 10);
-    if (n != 6 || pid <= 0)
+    if (n != 7 || pid <= 0)
         return MU_EDECODE;
     st.pid = (pid_t)pid;
     st.ppid = ppid;

@@ -29,8 +29,9 @@ typedef struct mu__proc_stat {
     pid_t ppid;
     pid_t pgrp;
     pid_t session;
-    char state;     /* R, S, D, T, Z, X */
+    char state;     /* R, S, D, T, Z, X: of its first thread */
     bool exiting;   /* on its way out already, though perhaps no zombie yet */
+    int threads;    /* that have not ended; a first one counts as long as there are others */
     uint64_t start; /* clock ticks after boot: field 22 */
 } mu__proc_stat;
 
@@ -48,6 +49,12 @@ mu_err mu__proc_parse_stat(const char *text, size_t size, mu__proc_stat *ret_sta
 
 /* Reads it. MU_ESYS + errno (ENOENT or ESRCH: gone), MU_EDECODE. A zombie still has one. */
 mu_err mu__proc_read_stat(pid_t pid, mu__proc_stat *ret_stat);
+
+/* All of it, and not only its first thread, has ended. */
+static inline bool mu__proc_has_ended(const mu__proc_stat *st)
+{
+    return (st->state == 'Z' || st->state == 'X') && st->threads <= 1;
+}
 
 /* Resident memory of the process itself, in bytes. Errors as above. */
 mu_err mu__proc_rss(pid_t pid, size_t *ret_bytes);

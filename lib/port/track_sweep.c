@@ -131,7 +131,7 @@ static bool host_lives(const mu__track_run *run)
 {
     mu__proc_stat st;
     return mu__proc_read_stat(run->host_pid, &st) == MU_OK && st.start == run->host_start &&
-           st.state != 'Z' && st.state != 'X';
+           !mu__proc_has_ended(&st);
 }
 
 static mu__track_signs signs_of(const char *run_id, const char *data, size_t size, bool locked,

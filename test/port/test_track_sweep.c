@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/proc.h"
+#include "support/mu_role.h"
 #include "support/mu_test.h"
 
 /* Their host's pid is nobody's; the rest tells tests that run at the same time apart. */
@@ -224,6 +226,49 @@ MU_TEST(track_sweep, S6_a_host_that_lives_keeps_its_processes)
     mu_check(!exists(&g, run_file));
     close(owner);
     close(copy);
+    end(&g);
+}
+
+static void *live_on(void *arg)
+{
+    (void)arg;
+    puts("ready");
+    for (;;)
+        pause();
+    return NULL;
+}
+
+MU_ROLE(host_without_its_first_thread)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, live_on, NULL) == 0)
+        pthread_exit(NULL);
+    return 1;
+}
+
+MU_TEST(track_sweep, S6_a_host_whose_first_thread_has_ended_lives)
+{
+    ground g;
+    uint64_t start;
+    mu__proc_stat st;
+    begin(&g);
+    pid_t pid = fork_sleeper(&start);
+    mu_role host = mu_role_start("host_without_its_first_thread", NULL);
+    mu_check_str(mu_role_line(&host, 10000), "ready");
+    mu_wait_until(mu__proc_read_stat(host.pid, &st) == MU_OK && st.state == 'Z', 5000);
+    mu__track_run run = dead_host(&g);
+    run.host_pid = host.pid;
+    run.host_start = st.start;
+    write_file(&g, run_file, &run, pid, start);
+    int owner = openat(g.fd, run_file, O_RDONLY | O_CLOEXEC);
+    mu_check_eq(flock(owner, LOCK_EX | LOCK_NB), 0);
+    sweep(&g);
+    mu_check(exists(&g, run_file));
+    end_sleeper(pid);
+    mu_check_eq(kill(host.pid, SIGKILL), 0);
+    mu_check_eq(mu_role_end(&host, 5000), -SIGKILL);
+    mu_check_eq(unlinkat(g.fd, run_file, 0), 0);
+    close(owner);
     end(&g);
 }
 
