@@ -34,6 +34,7 @@ typedef struct mu_system_options {
     const char *tracking_dir;
     int64_t warden_timeout_ms; /* of silence, after which a warden is replaced; 0: 10,000 */
     bool strict; /* children in a pid namespace: none can outlive the warden (doc/processes.md) */
+    const char *cgroup;           /* a directory of cgroup v2 for this process to use; NULL: none */
     const struct mu_sys *sys;     /* NULL: the real system calls (for tests) */
     const struct mu_clock *clock; /* NULL: CLOCK_MONOTONIC (for tests) */
 } mu_system_options;
@@ -41,7 +42,7 @@ typedef struct mu_system_options {
 #define MU_SYSTEM_OPTIONS_INIT                                                                     \
     {                                                                                              \
         sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, 0, false, NULL, \
-            NULL                                                                                   \
+            NULL, NULL                                                                             \
     }
 
 #endif

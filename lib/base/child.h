@@ -63,7 +63,8 @@
     X(USER, "setresuid")                                                                           \
     X(LANDLOCK, "landlock_restrict_self")                                                          \
     X(MAPS, "user namespace")                                                                      \
-    X(MOUNT, "mount of /proc")
+    X(MOUNT, "mount of /proc")                                                                     \
+    X(CGROUP, "joining the cgroup")
 
 typedef enum mu__step {
 #define MU__STEP_ENUM_(name, text) MU__STEP_##name,

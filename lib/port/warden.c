@@ -52,14 +52,20 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
     warden->watch_alarm.fire = mu__warden_tick;
     mu_lock_init(&warden->lock);
     make_run_id(warden->run_id);
+    warden->cgroup.fd = -1;
     err = mu__tracking_open(system, warden->run_id, &warden->tracking, ret_error);
     if (err == MU_OK) {
-        err = launch(warden, ret_error);
+        if (mu__options(system)->cgroup)
+            err = mu__cgroup_open(mu__options(system)->cgroup, warden->run_id, &warden->cgroup,
+                                  ret_error);
+        if (err == MU_OK)
+            err = launch(warden, ret_error);
         if (err != MU_OK)
             mu__tracking_close(warden->tracking, true);
     }
     if (err != MU_OK) {
         cancel_alarms(warden);
+        mu__cgroup_close(&warden->cgroup, mu_deadline(mu__now(system), KILL_MS));
         mu__warden_unref(warden);
         return err;
     }
@@ -103,6 +109,7 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
     }
     while (warden->sweeps_left > 0 && mu__warden_sweep(warden))
         (void)mu_sleep(MU__SWEEP_MS);
+    mu__cgroup_close(&warden->cgroup, mu_deadline(mu__now(warden->system), timeout_ms));
     mu__tracking_close(warden->tracking, obeyed || !warden->sweep_found);
     mu__slot_set(warden->system, MU__SLOT_WARDEN, NULL);
     mu__warden_unref(warden);
@@ -249,10 +256,11 @@ static mu_err make_link(mu__warden *warden, mu__link **ret_link, mu_error *ret_e
     mu__link *link = warden->sys->alloc(sizeof *link);
     if (!link)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory for the warden");
+    const mu__warden_place place = {.strict = mu__options(warden->system)->strict,
+                                    .cgroup = warden->cgroup.fd >= 0 ? warden->cgroup.path : NULL};
     link->fds = (mu__warden_link)MU__WARDEN_LINK_INIT;
-    mu_err err =
-        mu__warden_launch(warden->sys, mu__clock(warden->system), warden->path, warden->run_id,
-                          mu__options(warden->system)->strict, HANDSHAKE_MS, &link->fds, ret_error);
+    mu_err err = mu__warden_launch(warden->sys, mu__clock(warden->system), warden->path,
+                                   warden->run_id, &place, HANDSHAKE_MS, &link->fds, ret_error);
     if (err != MU_OK) {
         free(link);
         return err;

@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 #include "base/lock.h"
+#include "port/cgroup.h"
 #include "port/warden.h"
 #include "port/warden_launch.h"
 #include "runtime/actor.h"
@@ -55,6 +56,7 @@ struct mu__warden {
     char *path; /* of the program */
     mu__tracking *tracking;
     char run_id[MU__WP_RUN_ID_MAX];
+    mu__cgroup cgroup; /* in which wardens and all their children live, if there is one */
 
     mu_lock lock;
     mu__link *link MU_GUARDED_BY(lock); /* NULL: none */

@@ -249,6 +249,7 @@ bool mu__warden_take_link(mu__warden *warden, const mu__link *only, mu__wreck *r
 
 void mu__warden_clear(mu__warden *warden, mu__wreck *wreck)
 {
+    mu__cgroup_kill(&warden->cgroup); /* the next warden is not launched before this has returned */
     while (wreck->children) {
         mu__child *child = wreck->children;
         wreck->children = child->next;

@@ -29,7 +29,8 @@ struct plan {
     char *envp[2];
     mu__child_fd fds[5];
     void *inner_stack;
-    int namespaces; /* CLONE_NEWxxx of the warden */
+    int namespaces;              /* CLONE_NEWxxx of the warden */
+    char cgroup_procs[PATH_MAX]; /* "": it stays where it is */
     char uid_map[32], gid_map[32];
     /* out */
     mu__child_report report;
@@ -38,8 +39,9 @@ struct plan {
 };
 
 static mu_err make_fds(const mu_sys *sys, int pair[2], int *ret_host, int *ret_null);
-static mu_err start(const mu_sys *sys, const char *path, const char *run_id, bool strict,
-                    int socket, int host, int null, mu__warden_link *link, mu_error *ret_error);
+static mu_err start(const mu_sys *sys, const char *path, const char *run_id,
+                    const mu__warden_place *place, int socket, int host, int null,
+                    mu__warden_link *link, mu_error *ret_error);
 static void clone_both(struct plan *plan, void *stack);
 static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *path,
                           const char *run_id, int64_t deadline, const mu__warden_link *link,
@@ -74,7 +76,7 @@ mu_err mu__warden_find(const char *path, char *ret_path, size_t size, mu_error *
 }
 
 mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *path,
-                         const char *run_id, bool strict, int64_t timeout_ms,
+                         const char *run_id, const mu__warden_place *place, int64_t timeout_ms,
                          mu__warden_link *ret_link, mu_error *ret_error)
 {
     mu__warden_link link = MU__WARDEN_LINK_INIT;
@@ -84,7 +86,7 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
     mu_err err = make_fds(sys, pair, &host, &null);
     link.socket = pair[0];
     if (err == MU_OK) {
-        err = start(sys, path, run_id, strict, pair[1], host, null, &link, ret_error);
+        err = start(sys, path, run_id, place, pair[1], host, null, &link, ret_error);
     } else {
         (void)mu_error_set(ret_error, err, "the warden's socket: %s", mu_strerror(err));
     }
@@ -130,8 +132,9 @@ static mu_err make_fds(const mu_sys *sys, int pair[2], int *ret_host, int *ret_n
  * Its environment is the run id and nothing else: the host's LD_PRELOAD or secrets do not concern a
  * process that owns all the others.
  */
-static mu_err start(const mu_sys *sys, const char *path, const char *run_id, bool strict,
-                    int socket, int host, int null, mu__warden_link *link, mu_error *ret_error)
+static mu_err start(const mu_sys *sys, const char *path, const char *run_id,
+                    const mu__warden_place *place, int socket, int host, int null,
+                    mu__warden_link *link, mu_error *ret_error)
 {
     char id[MU__WP_RUN_ID_MAX], env[MU__WP_RUN_ID_MAX + sizeof MU__ENV_RUN_ID];
     char name[] = "muster-warden";
@@ -146,14 +149,17 @@ static mu_err start(const mu_sys *sys, const char *path, const char *run_id, boo
                                 {null, 2},
                                 {socket, MU__WARDEN_FD_SOCKET},
                                 {host, MU__WARDEN_FD_HOST}},
-                        .namespaces = strict ? CLONE_NEWPID | CLONE_NEWNS : 0,
+                        .namespaces = place->strict ? CLONE_NEWPID | CLONE_NEWNS : 0,
                         .pidfd = -1};
+    if (place->cgroup)
+        (void)snprintf(plan.cgroup_procs, sizeof plan.cgroup_procs, "%s/cgroup.procs",
+                       place->cgroup);
     unsigned char *stacks = sys->alloc((size_t)2 * MU__CHILD_STACK);
     if (!stacks)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory to start the warden");
     plan.inner_stack = stacks + MU__CHILD_STACK;
     clone_both(&plan, stacks);
-    if (strict && plan.report.step == MU__STEP_CLONE && plan.report.error == EPERM) {
+    if (place->strict && plan.report.step == MU__STEP_CLONE && plan.report.error == EPERM) {
         plan.namespaces |= CLONE_NEWUSER; /* what everybody may */
         plan.report = (mu__child_report){0};
         (void)snprintf(plan.uid_map, sizeof plan.uid_map, "%u %u 1\n", geteuid(), geteuid());
@@ -167,11 +173,12 @@ static mu_err start(const mu_sys *sys, const char *path, const char *run_id, boo
         return MU_OK;
     return mu_error_set(
         ret_error, plan.report.step == MU__STEP_EXECVE ? MU_EWARDEN : MU_ERRNO(plan.report.error),
-        "%s: %s%s: %s", path, strict ? "in namespaces, as option strict wants it: " : "",
+        "%s: %s%s: %s", path, place->strict ? "in namespaces, as option strict wants it: " : "",
         mu__step_text(plan.report.step), strerror(plan.report.error));
 }
 
-MU_BORROWED static void write_map(struct plan *plan, const char *path, const char *text)
+MU_BORROWED static void write_file(struct plan *plan, mu__step step, const char *path,
+                                   const char *text)
 {
     long size = 0;
     while (text[size])
@@ -179,7 +186,7 @@ MU_BORROWED static void write_map(struct plan *plan, const char *path, const cha
     long fd = mu__child_call(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC, 0);
     long result = fd < 0 ? fd : mu__child_call(SYS_write, fd, (long)text, size, 0);
     if (result < 0)
-        mu__child_fail(&plan->report, MU__STEP_MAPS, (int)-result);
+        mu__child_fail(&plan->report, step, (int)-result);
     (void)mu__child_call(SYS_close, fd, 0, 0, 0);
 }
 
@@ -187,9 +194,9 @@ MU_BORROWED static void write_map(struct plan *plan, const char *path, const cha
 MU_BORROWED static void enter_namespaces(struct plan *plan)
 {
     if (plan->namespaces & CLONE_NEWUSER) {
-        write_map(plan, "/proc/self/setgroups", "deny");
-        write_map(plan, "/proc/self/uid_map", plan->uid_map);
-        write_map(plan, "/proc/self/gid_map", plan->gid_map);
+        write_file(plan, MU__STEP_MAPS, "/proc/self/setgroups", "deny");
+        write_file(plan, MU__STEP_MAPS, "/proc/self/uid_map", plan->uid_map);
+        write_file(plan, MU__STEP_MAPS, "/proc/self/gid_map", plan->gid_map);
     }
     long result = mu__child_call(SYS_mount, (long)"none", (long)"/", 0, MS_REC | MS_SLAVE);
     if (result == 0)
@@ -208,6 +215,8 @@ MU_BORROWED static int warden_body(void *arg)
     long result = mu__child_call(SYS_setsid, 0, 0, 0, 0);
     if (result < 0)
         mu__child_fail(&plan->report, MU__STEP_SETSID, (int)-result);
+    if (plan->cgroup_procs[0])
+        write_file(plan, MU__STEP_CGROUP, plan->cgroup_procs, "0");
     if (plan->namespaces)
         enter_namespaces(plan);
     mu__step step = mu__child_place_fds(plan->fds, 5, &error);

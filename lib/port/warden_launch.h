@@ -44,6 +44,12 @@ typedef struct mu__warden_link {
         -1, -1, 0                                                                                  \
     }
 
+/* Where it is to live. */
+typedef struct mu__warden_place {
+    bool strict;        /* see below */
+    const char *cgroup; /* the directory of one to join; NULL: the host's */
+} mu__warden_place;
+
 /*
  * Finds the program: `path` (of the options), MUSTER_WARDEN, the build tree's, the installed one.
  * One that was named is taken or refused, never replaced by another. Writes an absolute path.
@@ -59,7 +65,7 @@ mu_err mu__warden_find(const char *path, char *ret_path, size_t size, mu_error *
  * `timeout_ms`), MU_EVERSION, MU_ENOMEM, MU_ESYS + errno. On error nothing is left running.
  */
 mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *path,
-                         const char *run_id, bool strict, int64_t timeout_ms,
+                         const char *run_id, const mu__warden_place *place, int64_t timeout_ms,
                          mu__warden_link *ret_link, mu_error *ret_error);
 
 /* Closes both fds. */

@@ -234,8 +234,8 @@ MU_TEST(host_end, h5_the_hosts_own_children_are_left_to_it)
 static mu_err launch_program(const char *path, mu_error *error)
 {
     mu__warden_link link;
-    return mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, "test", false, 2000, &link,
-                             error);
+    return mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, "test",
+                             &(mu__warden_place){0}, 2000, &link, error);
 }
 
 MU_TEST(launch, names_the_program_and_the_reason_when_it_cannot_be_executed)

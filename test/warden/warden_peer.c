@@ -45,8 +45,9 @@ static void launch(peer *p, bool strict)
     snprintf(p->run_id, sizeof p->run_id, "%d-test-%lx%lx-%u", (int)getpid(), (long)now.tv_sec,
              now.tv_nsec, number++);
     mu_check_ok(mu__warden_find(NULL, path, sizeof path, &error));
-    mu_err err = mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, p->run_id, strict,
-                                   5000 * MU_TEST_SCALE, &p->link, &error);
+    mu_err err = mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, p->run_id,
+                                   &(mu__warden_place){.strict = strict}, 5000 * MU_TEST_SCALE,
+                                   &p->link, &error);
     mu_check_msg(err == MU_OK, "%s", error.message);
 }
 
