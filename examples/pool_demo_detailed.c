@@ -220,6 +220,7 @@ int main(void)
     mu_pool *pool = NULL;
 
     options.size = 1;
+    options.breaker_threshold = -1; /* everything here fails on purpose */
     options.max_queue_size = 1;
     options.max_frame = 1 << 16;
     options.env = environment;

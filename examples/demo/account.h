@@ -31,7 +31,9 @@
     X(crashed, MU_ECRASHED)                                                                        \
     X(protocol_errors, MU_EPROTOCOL)                                                               \
     X(sessions_lost, MU_ESESSION_LOST)                                                             \
-    X(shut_down, MU_ESHUTDOWN)
+    X(shut_down, MU_ESHUTDOWN)                                                                     \
+    X(breaker_open, MU_EBREAKER_OPEN)                                                              \
+    X(quarantined, MU_EQUARANTINED)
 
 typedef struct account_line {
     char text[160];

@@ -26,6 +26,8 @@
  *     MU_ETOOBIG, MU_EDEPTH, MU_EINVAL   the request itself cannot travel; nothing was sent
  *     MU_ESESSION_LOST  session_affinity: the process that had the session is gone
  *     MU_EFULL          session_affinity: so many sessions have their worker (affinity_sessions)
+ *     MU_EBREAKER_OPEN  too much has failed in a row; nobody is asked for a while
+ *     MU_EQUARANTINED   this request has killed poison_limit workers; it is not run again
  *     MU_ESHUTDOWN      the pool is stopping
  *     MU_EUNAVAILABLE   the pool has failed for good: its supervisor gave up
  *
@@ -134,6 +136,51 @@ typedef enum mu_landlock {
     MU_LANDLOCK_OPTIONAL = 1  /* it is, and its workers reach what their user may */
 } mu_landlock;
 
+/* Errors after which a request that is marked idempotent may be tried again; joined by |. */
+typedef enum mu_retry_class {
+    MU_RETRY_CRASHED = 1 << 0,  /* MU_ECRASHED */
+    MU_RETRY_PROTOCOL = 1 << 1, /* MU_EPROTOCOL */
+    MU_RETRY_TIMEOUT = 1 << 2,  /* MU_EEXEC_TIMEOUT, while deadline_ns leaves time */
+    MU_RETRY_EXCEPTION = 1 << 3 /* MU_EWORKER: the handler raised */
+} mu_retry_class;
+
+/*
+ * How such a request is tried again. In every field 0 means the pool's setting, and the pool's 0
+ * the default that is named.
+ */
+typedef struct mu_retry {
+    int attempts;       /* in all: 3; 1: there is no second one */
+    unsigned on;        /* mu_retry_class: MU_RETRY_CRASHED */
+    int jitter;         /* percent by which a pause is shortened at random at most: 50; -1: 0 */
+    int64_t backoff_ms; /* before the second attempt, twice that before the third...: 10; -1: 0 */
+    int64_t backoff_max_ms; /* no pause is longer: 1,000 */
+} mu_retry;
+
+/* X(name, text): what the circuit breaker does with requests. */
+#define MU_BREAKER_STATES(X)                                                                       \
+    X(MU_BREAKER_CLOSED, "closed")       /* lets them through */                                   \
+    X(MU_BREAKER_OPEN, "open")           /* refuses them */                                        \
+    X(MU_BREAKER_HALF_OPEN, "half_open") /* lets one through to see */
+
+typedef enum mu_breaker_state {
+#define MU_BREAKER_STATE_ENUM_(name, text) name,
+    MU_BREAKER_STATES(MU_BREAKER_STATE_ENUM_)
+#undef MU_BREAKER_STATE_ENUM_
+} mu_breaker_state;
+
+/* "closed" and so on. */
+const char *mu_breaker_state_name(mu_breaker_state state);
+
+/*
+ * Answers in place of a worker when none is to be asked: `why` is MU_EBREAKER_OPEN or
+ * MU_EQUARANTINED. MU_OK and *ret_result, or an error and what to say in *ret_error; either is the
+ * request's outcome. Both are the pool's from then on. Runs in the caller's thread, for a submitted
+ * request in a thread of the pool, with no lock held. It may use the pool, but not stop or free it,
+ * and must not call mu_exit.
+ */
+typedef mu_err (*mu_fallback_fn)(void *ctx, const char *command, const mu_value *args, mu_err why,
+                                 mu_value *ret_result, mu_error *ret_error);
+
 /* Resource limits of a worker process, as setrlimit(2); `resource` is RLIMIT_xxx. */
 typedef struct mu_rlimit {
     int resource;
@@ -218,6 +265,19 @@ typedef struct mu_pool_options {
     int64_t cancel_grace_ms;      /* from cancelling an overdue request to killing: 100 */
     size_t max_frame;             /* bytes of one request or answer: 64 MiB */
 
+    /* failures */
+    mu_retry retry;
+    int poison_limit;          /* workers that may die by themselves of one request: 3; -1: any */
+    int64_t poison_period_ms;  /* how long its victims are remembered: 600,000 */
+    int breaker_threshold;     /* failures in a row that open the breaker: 5; -1: it never opens.
+                                  Requests that are overdue, broken protocol, deaths of workers by
+                                  themselves, starts that fail while nobody serves; neither
+                                  exceptions nor workers killed from outside: doc/pool.md */
+    int64_t breaker_window_ms; /* ... if they came within: 60,000 */
+    int64_t breaker_reset_ms;  /* from opening to the first probe: 30,000 */
+    mu_fallback_fn fallback;   /* answers while the breaker is open; NULL: nobody */
+    void *fallback_ctx;
+
     /* stopping */
     int64_t drain_timeout_ms;  /* for running requests: 5,000 */
     int64_t shutdown_grace_ms; /* from asking a worker to leave to SIGKILL: 2,000 */
@@ -300,7 +360,8 @@ typedef struct mu_execute_options {
     int64_t queue_timeout_ms;     /* -1: do not wait for a worker */
     int64_t execution_timeout_ms; /* MU_INFINITY: no limit */
     int64_t deadline_ns;          /* on mu_now's clock, for waiting and running together; 0: none */
-    bool idempotent;              /* may be run again if the worker dies: up to 3 attempts */
+    bool idempotent;              /* may be run more than once: failures are tried again */
+    mu_retry retry;               /* how */
     int priority;                 /* -100 .. 100, higher first; told to the worker */
     const char *session;          /* told to the worker, see session_affinity; NULL: none */
     const char *trace;            /* a trace id, told to the worker; NULL: none */
@@ -426,14 +487,16 @@ typedef struct mu_pool_stats {
     uint64_t succeeded;
     uint64_t errors; /* all that follow */
     uint64_t worker_errors, queue_full, queue_timeouts, exec_timeouts, cancelled, crashed,
-        protocol_errors, sessions_lost, shut_down, refused;
-    uint64_t retries;  /* further attempts: idempotent, or never read by a worker that died */
-    uint64_t restarts; /* workers replaced because they died */
-    uint64_t recycled; /* workers relieved: by limits, or by a rolling restart */
+        protocol_errors, sessions_lost, shut_down, breaker_open, quarantined, refused;
+    uint64_t retries;   /* further attempts: idempotent, or never read by a worker that died */
+    uint64_t fallbacks; /* answered by the fallback: among succeeded, or errors by their code */
+    uint64_t restarts;  /* workers replaced because they died */
+    uint64_t recycled;  /* workers relieved: by limits, or by a rolling restart */
     uint64_t health_checks, unhealthy; /* workers asked whether they are well; who was not */
     uint64_t late_replies;             /* dropped: late, unknown or of an earlier request */
     int max_queued;                    /* the most that ever waited */
     mu_quantiles queue_time, execution_time;
+    mu_breaker_state breaker;
     double utilisation; /* share of the workers' time spent on requests, 0..1 */
 } mu_pool_stats;
 

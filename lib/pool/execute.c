@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/options.h"
 #include "pool/pool_impl.h"
-
-enum { ATTEMPTS = 3 };
 
 /* ---- the plan ----------------------------------------------------------------------------- */
 
@@ -31,7 +30,9 @@ static mu_err check_options(const mu_execute_options *o, mu_error *error)
             "deadline_ns %lld may not be negative (queue_timeout_ms -1: do not wait)",
             (long long)o->queue_timeout_ms, (long long)o->execution_timeout_ms,
             (long long)o->deadline_ns);
-    return MU_OK;
+    const mu_retry *r = &o->retry;
+    bool own = r->attempts || r->on || r->backoff_ms || r->backoff_max_ms || r->jitter;
+    return own ? mu__retry_check(r, error) : MU_OK;
 }
 
 static mu_err check_session(const mu_pool *pool, const char *session, mu_error *error)
@@ -81,7 +82,6 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
         .entered = now,
         .queue_deadline = mu__queue_deadline(&o, now),
         .total_deadline = o.deadline_ns ? o.deadline_ns : MU_NEVER,
-        .attempts_left = ATTEMPTS,
     };
     return MU_OK;
 }
@@ -144,12 +144,13 @@ static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_pl
 /* ---- one attempt -------------------------------------------------------------------------- */
 
 /* Says how the worker died; must run before the channel is given up. */
-static void describe_death(const mu__ticket *ticket, const mu__call_plan *plan, mu_error *error)
+static void describe_death(mu__ticket *ticket, const mu__call_plan *plan, mu_error *error)
 {
     const mu__port_end *end = mu__channel_end(ticket->channel);
     char how[MU__EXIT_TEXT] = "gone";
     if (end)
         (void)mu__exit_text(&end->exit, how, sizeof how);
+    ticket->by_others = !end || mu__exit_by_others(&end->exit);
     int64_t ms = (mu__now(ticket->slot->pool->system) - ticket->began) / MU_MS;
     (void)mu_error_set(error, MU_ECRASHED, "%s (pid %d) ended while it ran '%s' for %lld ms: %s",
                        ticket->slot->info.id, end ? end->exit.os_pid : 0, plan->command,
@@ -167,6 +168,7 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
 {
     mu__request request = MU__REQUEST_INIT;
     int64_t deadline = mu__ticket_deadline(ticket);
+    ticket->by_others = false;
     request.id = ticket->request_id;
     request.command = plan->command;
     request.args = plan->args;
@@ -185,21 +187,6 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
         (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s",
                        ticket->slot->info.id);
     return outcome;
-}
-
-bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now)
-{
-    bool crashed = outcome == MU__EXCHANGE_DEAD && reply->err == MU_ECRASHED;
-    /* What the worker never read was never executed: it still waits for one, whatever it does. */
-    if (crashed && reply->unread)
-        return now < plan->total_deadline &&
-               (now < plan->queue_deadline || plan->options.queue_timeout_ms < 0);
-    plan->attempts_left--;
-    if (!crashed || !plan->options.idempotent || plan->attempts_left <= 0 ||
-        now >= plan->total_deadline)
-        return false;
-    plan->queue_deadline = mu__queue_deadline(&plan->options, now);
-    return true;
 }
 
 /* ---- explaining --------------------------------------------------------------------------- */
@@ -251,6 +238,18 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
                            "'%s': arguments of %zu bytes; a whole request may have %zu (max_frame)",
                            plan->command, plan->args ? plan->args->size_ : 0, o->max_frame);
         break;
+    case MU_EBREAKER_OPEN:
+        (void)mu_error_set(error, err,
+                           "pool '%s': the circuit breaker is open after %d failures in a row "
+                           "(breaker_threshold); it tries again after %lld ms (breaker_reset_ms)",
+                           pool->name, o->breaker_threshold, (long long)o->breaker_reset_ms);
+        break;
+    case MU_EQUARANTINED:
+        (void)mu_error_set(error, err,
+                           "'%s' with these arguments has killed %d workers (poison_limit) and is "
+                           "not run again for now",
+                           plan->command, o->poison_limit);
+        break;
     default:
         (void)mu_error_set(error, err, "'%s': %s", plan->command, mu_strerror(err));
         break;
@@ -266,29 +265,61 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
         memcpy(error->message, words.message, sizeof words.message);
     }
     error->code = err;
-    error->attempts = ATTEMPTS - plan->attempts_left;
+    error->attempts = plan->attempts;
 }
 
 /* ---- the call ----------------------------------------------------------------------------- */
+
+/* The pause before another attempt. A pool that closes ends it: whoever asks next is told why. */
+static mu_err rest(mu_pool *pool, int64_t until)
+{
+    return mu__pool_await(pool, mu__pool_closing_locked, until) == MU_EKILLED ? MU_ECANCELLED
+                                                                              : MU_OK;
+}
+
+/* One worker, one exchange. `ret_at`: when there may be another attempt, or -1. */
+static mu_err attempt(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, int64_t now,
+                      mu__reply *reply, mu__result *result, int64_t *ret_at)
+{
+    *ret_at = -1;
+    if (mu__plan_quarantined(pool, plan))
+        return MU_EQUARANTINED;
+    mu_err err = obtain_worker(pool, ticket, plan, now);
+    if (err != MU_OK)
+        return err;
+    if (mu__plan_quarantined(pool, plan)) { /* since it has waited */
+        return_unused(ticket);
+        return MU_EQUARANTINED;
+    }
+    result->attempts++;
+    mu__exchange outcome = mu__converse(pool, ticket, plan, reply);
+    mu__slot_end(ticket, outcome, reply);
+    result->queued_ns = ticket->began - plan->entered;
+    result->executed_ns = ticket->ended - ticket->began;
+    int64_t at;
+    if (mu__plan_again(pool, plan, outcome, reply, ticket, &at))
+        *ret_at = at;
+    return reply->err;
+}
 
 /* Attempts until there is an outcome; fills reply and result. */
 static mu_err run_request(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, mu__reply *reply,
                           mu__result *result)
 {
-    for (int64_t now = plan->entered;; now = ticket->ended) {
-        mu_err err = obtain_worker(pool, ticket, plan, now);
-        if (err != MU_OK)
+    int64_t now = plan->entered, at;
+    for (;;) {
+        mu_err err = attempt(pool, ticket, plan, now, reply, result, &at);
+        if (at < 0)
             return err;
-        result->attempts++;
-        int64_t began = ticket->began;
-        mu__exchange outcome = mu__converse(pool, ticket, plan, reply);
-        mu__slot_end(ticket, outcome, reply);
-        result->queued_ns = began - plan->entered;
-        result->executed_ns = ticket->ended - began;
-        if (!mu__may_retry(plan, outcome, reply, ticket->ended))
-            return reply->err;
         mu_value_clear(&reply->result);
         mu_error_clear(&reply->error);
+        now = ticket->ended;
+        if (at > now) {
+            err = rest(pool, at);
+            if (err != MU_OK)
+                return err;
+            now = mu__now(pool->system);
+        }
     }
 }
 
@@ -324,11 +355,17 @@ mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
         return err;
     mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
     mu__ticket *ticket;
-    err = mu__pool_enter(pool, &ticket);
+    mu__result result = MU__RESULT_INIT;
+    err = mu__pool_enter(pool, plan.entered, &ticket, &result);
     if (err == MU_OK) {
-        mu__result result = {.executed_ns = -1};
-        err = ticket ? run_request(pool, ticket, &plan, &reply, &result) : MU_ENOMEM;
+        if (result.refusal != MU_OK)
+            err = result.refusal;
+        else
+            err = ticket ? run_request(pool, ticket, &plan, &reply, &result) : MU_ENOMEM;
+        if (err != MU_OK)
+            err = mu__fall_back(pool, &plan, err, &reply, &result);
         result.err = err;
+        result.excused = plan.excused;
         hand_over(pool, &plan, err, &reply, ret_result, ret_error);
         mu__pool_leave(pool, ticket, &result);
     } else {

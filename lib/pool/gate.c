@@ -45,6 +45,10 @@ static uint64_t *counter_of(mu_pool_stats *stats, mu_err err)
         return &stats->sessions_lost;
     case MU_ESHUTDOWN:
         return &stats->shut_down;
+    case MU_EBREAKER_OPEN:
+        return &stats->breaker_open;
+    case MU_EQUARANTINED:
+        return &stats->quarantined;
     default:
         return &stats->refused;
     }
@@ -64,7 +68,7 @@ static mu__ticket *new_ticket(mu_pool *pool)
     return ticket;
 }
 
-mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket)
+mu_err mu__pool_enter(mu_pool *pool, int64_t now, mu__ticket **ret_ticket, mu__result *result)
 {
     mu__ticket *ticket = NULL;
     mu_lock_acquire(&pool->lock);
@@ -73,6 +77,8 @@ mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket)
     if (err == MU_OK) {
         pool->running++;
         pool->inside++;
+        if (!mu__breaker_admit(&pool->breaker, now, &result->probe))
+            result->refusal = MU_EBREAKER_OPEN;
         if (ret_ticket && (ticket = pool->free_tickets) != NULL)
             pool->free_tickets = ticket->next_free;
     } else {
@@ -94,6 +100,12 @@ void mu__pool_changed_locked(mu_pool *pool)
 void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result)
 {
     mu_lock_acquire(&pool->lock);
+    mu__breaker_change change = mu__breaker_judge_locked(pool, result);
+    if (change != MU__BREAKER_SAME) { /* the pool is only sure to be there until it has left */
+        mu_lock_release(&pool->lock);
+        mu__breaker_tell(pool, change);
+        mu_lock_acquire(&pool->lock);
+    }
     if (ticket) {
         ticket->next_free = pool->free_tickets;
         pool->free_tickets = ticket;
@@ -106,6 +118,8 @@ void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result)
         pool->stats.errors++;
         (*counter_of(&pool->stats, result->err))++;
     }
+    if (result->fell_back)
+        pool->stats.fallbacks++;
     if (result->attempts > 1)
         pool->stats.retries += result->attempts - 1;
     if (result->executed_ns >= 0) {
@@ -226,10 +240,15 @@ void mu__pool_await_out(mu_pool *pool, bool (*done)(mu_pool *pool))
     end_watching(pool, &watcher);
 }
 
+bool mu__pool_closing_locked(mu_pool *pool)
+{
+    return pool->phase != MU__POOL_RUNNING;
+}
+
 bool mu__pool_closing(mu_pool *pool)
 {
     mu_lock_acquire(&pool->lock);
-    bool closing = pool->phase != MU__POOL_RUNNING;
+    bool closing = mu__pool_closing_locked(pool);
     mu_lock_release(&pool->lock);
     return closing;
 }

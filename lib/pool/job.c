@@ -3,7 +3,8 @@
  * it has a worker, that worker's actor runs it, with the same attempt as execute.c.
  *
  *     submit -> queued -> RUN_JOB to the worker's actor -> attempt -> told
- *                 |            |                             |
+ *                 |  ^         |                             |
+ *                 |  +-- pause, then another attempt --------+
  *                 |            +-- message destroyed unread: back into the queue, or shutdown
  *                 +-- queue timeout, cancel, refusal: list of the failed -> told
  *
@@ -20,7 +21,8 @@ struct mu__job {
     mu_pool *pool;
     mu_job id;
     mu__table_entry entry; /* guarded by pool->lock */
-    mu__alarm alarm;       /* the queue timeout */
+    mu__alarm alarm;       /* the queue timeout, or the pause between two attempts */
+    bool pausing;          /* which of the two; set before the alarm is */
     mu__call_plan plan;
     mu__result result;
     mu_err failure;       /* of a job that never ran */
@@ -128,9 +130,13 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply, bool has_work
     mu__table_remove(&pool->jobs, &job->entry);
     mu_lock_release(&pool->lock);
     (void)mu__alarm_cancel(pool->system, &job->alarm);
+    if (err != MU_OK) {
+        err = mu__fall_back(pool, &job->plan, err, reply, &job->result);
+        if (err != MU_OK)
+            mu__explain(pool, &job->plan, err, &reply->error);
+    }
     job->result.err = err;
-    if (err != MU_OK)
-        mu__explain(pool, &job->plan, err, &reply->error);
+    job->result.excused = job->plan.excused;
     if (job->callback)
         tell_by_callback(job, err, reply);
     else
@@ -198,6 +204,7 @@ static void place_job(mu__job *job)
     bool served = false;
     mu_pool *pool = job->pool;
     (void)mu__alarm_cancel(pool->system, &job->alarm);
+    job->pausing = false;
     job->ticket.expired = false;
     job->ticket.queued_at = mu__now(pool->system);
     mu_err err = mu__alarm_set(pool->system, &job->alarm, job->plan.queue_deadline);
@@ -207,6 +214,23 @@ static void place_job(mu__job *job)
         fail_job(job, err);
     else if (served)
         mu__job_dispatch(job);
+}
+
+/* Another attempt at `at`, or at once where there is no memory for an alarm. */
+static void pause_job(mu__job *job, int64_t at)
+{
+    mu_pool *pool = job->pool;
+    (void)mu__alarm_cancel(pool->system, &job->alarm);
+    job->pausing = true;
+    job->ticket.expired = false;
+    /* Set before others can see the pause and end it, and free the job. */
+    mu_err err = mu__alarm_set(pool->system, &job->alarm, at);
+    if (err == MU_OK)
+        err = mu__ticket_rest(pool, &job->ticket);
+    if (err == MU_ETIMEOUT || err == MU_ENOMEM)
+        place_job(job);
+    else if (err != MU_OK)
+        fail_job(job, err);
 }
 
 /*
@@ -237,7 +261,13 @@ void mu__job_run(mu__job *job)
 {
     mu_pool *pool = job->pool;
     mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
-    int64_t began = job->ticket.began;
+    int64_t began = job->ticket.began, at;
+    if (mu__plan_quarantined(pool, &job->plan)) { /* since it was queued */
+        reply = (mu__reply){.err = MU_ECANCELLED, .unsent = true};
+        mu__slot_end(&job->ticket, MU__EXCHANGE_KILLED, &reply);
+        finish_job(job, MU_EQUARANTINED, &reply, false);
+        return;
+    }
     job->result.attempts++;
     mu__exchange outcome = mu__converse(pool, &job->ticket, &job->plan, &reply);
     bool answered = outcome == MU__EXCHANGE_REPLY;
@@ -246,20 +276,28 @@ void mu__job_run(mu__job *job)
         mu__slot_end(&job->ticket, outcome, &reply);
     job->result.queued_ns = began - job->plan.entered;
     job->result.executed_ns = job->ticket.ended - began;
-    if (mu__may_retry(&job->plan, outcome, &reply, job->ticket.ended)) {
+    if (mu__plan_again(pool, &job->plan, outcome, &reply, &job->ticket, &at)) {
+        if (answered)
+            mu__slot_end(&job->ticket, outcome, &reply);
         mu_value_clear(&reply.result);
         mu_error_clear(&reply.error);
-        place_job(job);
+        if (at > job->ticket.ended)
+            pause_job(job, at);
+        else
+            place_job(job);
         return;
     }
     finish_job(job, reply.err, &reply, answered);
 }
 
-/* In the I/O thread: nobody became free in time. */
-static void queue_time_over(mu__alarm *alarm)
+/* In the I/O thread: nobody became free in time, or the pause is over. */
+static void time_over(mu__alarm *alarm)
 {
     mu__job *job = (mu__job *)((char *)alarm - offsetof(mu__job, alarm));
-    if (mu__ticket_expire(job->pool, &job->ticket))
+    if (job->pausing) {
+        if (mu__ticket_wake(job->pool, &job->ticket))
+            place_job(job);
+    } else if (mu__ticket_expire(job->pool, &job->ticket))
         fail_job(job, MU_EQUEUE_TIMEOUT);
 }
 
@@ -295,8 +333,7 @@ static mu_err job_new(mu_pool *pool, const mu__call_plan *plan, mu__job **ret_jo
         return MU_ENOMEM;
     job->pool = pool;
     job->plan = *plan;
-    job->result.executed_ns = -1;
-    job->alarm.fire = queue_time_over;
+    job->alarm.fire = time_over;
     job->ticket.job = job;
     job->ticket.execution_timeout_ms = plan->options.execution_timeout_ms;
     job->ticket.total_deadline = plan->total_deadline;
@@ -335,7 +372,7 @@ static void withdraw_job(mu_pool *pool, mu__job *job)
  * Everything up to the queue; on error the job is still the caller's and in no table. *ret_job is
  * written first: once the job is placed it may have its outcome, and be gone, at any moment.
  */
-static mu_err start_job(mu_pool *pool, mu__job *job, mu_job *ret_job)
+static mu_err start_job(mu_pool *pool, mu__job *job, mu_err refusal, mu_job *ret_job)
 {
     bool served = false;
     mu_err err = enter_job(pool, job);
@@ -343,6 +380,10 @@ static mu_err start_job(mu_pool *pool, mu__job *job, mu_job *ret_job)
         return err;
     if (ret_job)
         *ret_job = job->id;
+    if (refusal != MU_OK) { /* the fallback answers, where it may take its time */
+        fail_job(job, refusal);
+        return MU_OK;
+    }
     /* Set before the job can be served and freed by others. */
     if (job->plan.queue_deadline != MU_NEVER)
         err = mu__alarm_set(pool->system, &job->alarm, job->plan.queue_deadline);
@@ -369,24 +410,31 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
     err = mu__plan_make(pool, command, args, options, &plan, NULL);
     if (err != MU_OK)
         return err;
-    err = mu__pool_enter(pool, NULL);
+    mu__result result = MU__RESULT_INIT;
+    err = mu__pool_enter(pool, plan.entered, NULL, &result);
     if (err != MU_OK)
         return err;
     mu__job *job = NULL;
-    err = job_new(pool, &plan, &job);
+    mu_err refusal = result.refusal;
+    if (refusal == MU_OK && mu__plan_quarantined(pool, &plan))
+        refusal = MU_EQUARANTINED;
+    err = pool->options.fallback ? MU_OK : refusal;
+    if (err == MU_OK)
+        err = job_new(pool, &plan, &job);
     if (err == MU_OK) {
+        job->result = result;
         job->callback = how->callback;
         job->ctx = how->ctx;
         job->pid = how->pid;
         job->tag = how->tag;
         err = job->callback ? MU_OK : make_news(job);
         if (err == MU_OK)
-            err = start_job(pool, job, ret_job);
+            err = start_job(pool, job, refusal, ret_job);
         if (err != MU_OK)
             job_free(job);
     }
     if (err != MU_OK) {
-        mu__result result = {.err = err, .executed_ns = -1};
+        result.err = err;
         mu__pool_leave(pool, NULL, &result);
     }
     return err;

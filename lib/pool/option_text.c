@@ -49,6 +49,18 @@ static mu_err refuse(const mu__option *option, const char *text, const char *all
                         shown, allowed);
 }
 
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static const char *skip_blanks(const char *text)
+{
+    while (blank(*text))
+        text++;
+    return text;
+}
+
 /* ---- numbers ------------------------------------------------------------------------------ */
 
 /* Takes a number off the text, "1024" or "2GiB"; NULL: there is none, or it is too large. */
@@ -89,6 +101,24 @@ static bool read_number(const mu__option *option, const char *text, int64_t *ret
     return errno == 0 && end != text && !*end && strchr("-0123456789", text[0]);
 }
 
+/* Words of the set, parted by blanks: bit n stands for the n-th. */
+static bool read_set(const mu__option *option, const char *text, int64_t *ret)
+{
+    *ret = 0;
+    for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
+        size_t length = strcspn(text, " \t");
+        int i = 0;
+        while (option->choice[i] && (strlen(option->choice[i]) != length ||
+                                     strncmp(text, option->choice[i], length) != 0))
+            i++;
+        if (!option->choice[i])
+            return false;
+        *ret |= INT64_C(1) << i;
+        text += length;
+    }
+    return *ret != 0;
+}
+
 static bool read_word(const mu__option *option, const char *text, int64_t *ret)
 {
     if (option->word && strcmp(text, option->word) == 0) {
@@ -107,6 +137,8 @@ static bool read_word(const mu__option *option, const char *text, int64_t *ret)
 /* Written out, 0 is a value like any other: it must be in the range, or be the default. */
 static bool read_numeric(const mu__option *option, const char *text, int64_t *ret)
 {
+    if (option->type == MU__OPTION_SET)
+        return read_set(option, text, ret);
     if (read_word(option, text, ret))
         return true;
     if (option->type == MU__OPTION_CHOICE || option->type == MU__OPTION_FLAG)
@@ -117,11 +149,6 @@ static bool read_numeric(const mu__option *option, const char *text, int64_t *re
 }
 
 /* ---- lists -------------------------------------------------------------------------------- */
-
-static bool blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
 
 /* Copies the next word to *at, terminated, and moves on; NULL: an open quote. */
 static const char *take_word(const char *text, char **at)
@@ -141,13 +168,6 @@ static const char *take_word(const char *text, char **at)
     *to++ = '\0';
     *at = to;
     return quote ? NULL : text;
-}
-
-static const char *skip_blanks(const char *text)
-{
-    while (blank(*text))
-        text++;
-    return text;
 }
 
 /* The vector, then the words in the same block: at most one word for every other byte. */
@@ -303,11 +323,28 @@ static mu_err put(mu__buffer *buffer, const char *text)
     return mu__buffer_append(buffer, text, strlen(text));
 }
 
+static mu_err write_set(const mu__option *option, int64_t value, mu__buffer *buffer)
+{
+    mu_err err = MU_OK;
+    const char *gap = "";
+    for (int i = 0; option->choice[i] && err == MU_OK; i++) {
+        if (!(value & (INT64_C(1) << i)))
+            continue;
+        err = put(buffer, gap);
+        if (err == MU_OK)
+            err = put(buffer, option->choice[i]);
+        gap = " ";
+    }
+    return err;
+}
+
 static mu_err write_number(const mu__option *option, int64_t value, mu__buffer *buffer)
 {
     char digits[24];
     if (option->word && value == option->word_value)
         return put(buffer, option->word);
+    if (option->type == MU__OPTION_SET)
+        return write_set(option, value, buffer);
     if (option->choice)
         return put(buffer, option->choice[value]);
     if (option->type == MU__OPTION_FLAG)

@@ -3,6 +3,7 @@
  *
  *     int, ms, bytes   "8", "infinity", "64MiB"      (bytes: KiB, MiB, GiB)
  *     choice, flag     "lru", "true"
+ *     set              "crashed timeout"
  *     text             as it stands
  *     list             "-X utf8 'two words' \"it's\""   blanks part; in "" a \ keeps what follows
  *     limits           "nofile=1024 as=2GiB:4GiB core=0"   soft, or soft:hard; infinity

@@ -159,6 +159,7 @@ static const char *const restart_words[] = {"permanent", "transient", "temporary
 static const char *const start_words[] = {"auto", "exec", "fork_server", NULL};
 static const char *const landlock_words[] = {"required", "optional", NULL};
 static const char *const balance_words[] = {"mru", "lru", "least_loaded", "weighted", NULL};
+static const char *const retry_words[] = {"crashed", "protocol", "timeout", "exception", NULL};
 
 static const char *const affinity_words[] = {"off", "prefer", "require", NULL};
 
@@ -177,6 +178,9 @@ static const char *const affinity_words[] = {"off", "prefer", "require", NULL};
 #define CHOICE(field, c_type, words)                                                               \
     .name = #field, .type = MU__OPTION_CHOICE, .offset = AT(c_type, field), .choice = (words),     \
     .most = sizeof(words) / sizeof *(words)-2
+/* A part of a part, whose name in files is another than in C. */
+#define PART(name_, kind, c_type, field)                                                           \
+    .name = (name_), .type = MU__OPTION_##kind, .offset = AT(c_type, field)
 #define LIMITS(field)                                                                              \
     .name = #field, .type = MU__OPTION_LIMITS, .offset = AT(const mu_rlimit *, field)
 #define CODE(field)                                                                                \
@@ -243,6 +247,23 @@ static const mu__option table[] = {
     {MS(cancel_grace_ms), DURATION, .fallback = 100},
     {BYTES(max_frame), RANGE(1, UINT32_MAX), .fallback = MU__FRAME_MAX_DEFAULT},
 
+    {PART("retry_attempts", INT, int, retry.attempts), RANGE(1, 100), .fallback = 3},
+    {PART("retry_on", SET, unsigned, retry.on), RANGE(1, 15), .choice = retry_words,
+     .fallback = MU_RETRY_CRASHED},
+    {PART("retry_jitter", INT, int, retry.jitter), RANGE(1, 100), .word = "none", .word_value = -1,
+     .fallback = 50},
+    {PART("retry_backoff_ms", MS, int64_t, retry.backoff_ms), DURATION, .word = "none",
+     .word_value = -1, .fallback = 10},
+    {PART("retry_backoff_max_ms", MS, int64_t, retry.backoff_max_ms), DURATION, .fallback = 1000},
+    {INT(poison_limit), RANGE(1, 1000), .word = "none", .word_value = -1, .fallback = 3},
+    {MS(poison_period_ms), DURATION, .fallback = 600000},
+    {INT(breaker_threshold), RANGE(1, MU__BREAKER_THRESHOLD_MOST), .word = "none", .word_value = -1,
+     .fallback = 5},
+    {MS(breaker_window_ms), DURATION, .fallback = 60000},
+    {MS(breaker_reset_ms), DURATION, .fallback = 30000},
+    {CODE(fallback)},
+    {CODE(fallback_ctx)},
+
     {MS(drain_timeout_ms), DURATION, .fallback = 5000},
     {MS(shutdown_grace_ms), DURATION, .fallback = 2000},
 
@@ -285,6 +306,7 @@ int64_t mu__option_number(const mu__option *option, const mu_pool_options *optio
         return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
     }
     case MU__OPTION_CHOICE:
+    case MU__OPTION_SET:
         return (int)*(const unsigned *)field;
     case MU__OPTION_FLAG:
         return *(const bool *)field;
@@ -307,6 +329,7 @@ void mu__option_set_number(const mu__option *option, mu_pool_options *options, i
         *(size_t *)field = (size_t)value;
         break;
     case MU__OPTION_CHOICE:
+    case MU__OPTION_SET:
         *(unsigned *)field = (unsigned)value;
         break;
     case MU__OPTION_FLAG:
@@ -335,6 +358,7 @@ size_t mu__option_size(const mu__option *option)
     case MU__OPTION_BYTES:
         return sizeof(size_t);
     case MU__OPTION_CHOICE:
+    case MU__OPTION_SET:
         return sizeof(unsigned);
     case MU__OPTION_FLAG:
         return sizeof(bool);
@@ -374,6 +398,12 @@ void mu__option_allowed(const mu__option *option, char *text, size_t size)
             at += (size_t)snprintf(text + at, size - at, "%s%s", i > 0 ? " or " : "",
                                    option->choice[i]);
         break;
+    case MU__OPTION_SET:
+        at = (size_t)snprintf(text, size, "any of ");
+        for (int i = 0; option->choice[i] && at < size; i++)
+            at += (size_t)snprintf(text + at, size - at, "%s%s", i > 0 ? ", " : "",
+                                   option->choice[i]);
+        break;
     case MU__OPTION_FLAG:
         (void)snprintf(text, size, "true or false");
         break;
@@ -411,6 +441,18 @@ static mu_err check_start(const mu_pool_options *o, mu_error *error)
                             "%s",
                             o->executable ? "executable" : "start_method exec");
     return MU_OK;
+}
+
+mu_err mu__retry_check(const mu_retry *retry, mu_error *error)
+{
+    mu_pool_options options = MU_POOL_OPTIONS_INIT;
+    options.retry = *retry;
+    size_t from = offsetof(mu_pool_options, retry);
+    mu_err err = MU_OK;
+    for (const mu__option *o = table; o < table + COUNT && err == MU_OK; o++)
+        if (o->offset >= from && o->offset < from + sizeof *retry)
+            err = mu__option_check(o, &options, error);
+    return err;
 }
 
 /* What one option asks of another. */
@@ -486,6 +528,17 @@ static mu__recycle_limits limits_of(const mu_pool_options *o)
     };
 }
 
+/* What is remembered about failures, as the options want it. */
+static void begin_records(mu_pool *pool)
+{
+    const mu_pool_options *o = &pool->options;
+    mu__breaker_init(&pool->breaker, o->breaker_threshold < 0 ? 0 : o->breaker_threshold,
+                     o->breaker_window_ms * MU_MS, o->breaker_reset_ms * MU_MS);
+    mu__poison_init(&pool->poison, o->poison_limit < 0 ? 0 : o->poison_limit,
+                    o->poison_period_ms * MU_MS);
+    pool->print_key = mu__hash_key_make((uint64_t)(uintptr_t)pool);
+}
+
 mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_error *error)
 {
     static const mu_pool_options defaults = MU_POOL_OPTIONS_INIT;
@@ -505,5 +558,6 @@ mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_erro
     for (int i = 0; options->weights && options->weights[i]; i++)
         pool->weights[i] = (uint8_t)weight_of(options->weights[i]);
     pool->options.weights = NULL; /* the caller's */
+    begin_records(pool);
     return mu__command_make(pool, options, error);
 }

@@ -30,6 +30,7 @@ typedef enum mu__option_type {
     MU__OPTION_MS,     /* int64_t, milliseconds */
     MU__OPTION_BYTES,  /* size_t */
     MU__OPTION_CHOICE, /* an enum that counts from 0 */
+    MU__OPTION_SET,    /* unsigned: bit n stands for the n-th word */
     MU__OPTION_FLAG,   /* bool */
     MU__OPTION_NAME,   /* const char *, the pool's; in a file the section says it */
     MU__OPTION_TEXT,   /* const char * */
@@ -49,7 +50,7 @@ typedef struct mu__option {
     int64_t (*derive)(const mu_pool_options *options);
     const char *word;          /* stands for `word_value`, allowed beside the range; NULL: none */
     int64_t word_value;        /* not 0 */
-    const char *const *choice; /* the words of a choice, NULL-terminated */
+    const char *const *choice; /* the words of a choice or a set, NULL-terminated */
     const char *text;          /* the default of a text, in words if it is found out later */
     bool secret;               /* NAME=value: the values are never printed */
     /* What else it asks of a value, with the message; NULL: nothing. */
@@ -80,6 +81,8 @@ bool mu__option_is_set(const mu__option *option, const mu_pool_options *options)
 mu_err mu__option_check(const mu__option *option, const mu_pool_options *options, mu_error *error);
 /* The same for all of them, and for what they ask of one another. */
 mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error);
+/* For how one request is to be tried again. */
+mu_err mu__retry_check(const mu_retry *retry, mu_error *error);
 /* Puts the default wherever an option is 0. */
 void mu__pool_options_complete(mu_pool_options *options);
 

@@ -328,6 +328,7 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
     pool->system = system;
     mu_lock_init(&pool->lock);
     mu__queue_init(&pool->queue);
+    pool->resting.next = pool->resting.prev = &pool->resting;
     mu__table_init(&pool->jobs, mu__sys(system));
     pool->alarm_at = MU_NEVER;
     pool->upkeep_at = MU_NEVER;

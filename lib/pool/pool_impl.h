@@ -33,8 +33,11 @@
 #include "pool/affinity.h"
 #include "pool/backoff.h"
 #include "pool/balance.h"
+#include "pool/breaker.h"
+#include "pool/poison.h"
 #include "pool/queue.h"
 #include "pool/recycle.h"
+#include "pool/retry.h"
 #include "pool/scale.h"
 #include "pool/state.h"
 #include "port/channel.h"
@@ -67,6 +70,7 @@ typedef struct mu__ticket {
     uint64_t request_id;
     mu_pid actor;                                            /* of the generation that serves */
     int64_t began, ended;                                    /* served; given back */
+    bool by_others;                                          /* who killed the worker, if it died */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
     mu__job *job; /* NULL: a thread waits; for good, as a late wake looks at it */
@@ -76,8 +80,9 @@ typedef struct mu__ticket {
     struct mu__ticket *next_bound, *prev_bound; /* those of the same bond */
     mu__queue *queue;                           /* where it stands, or stood last */
     /* Of jobs, which others reach through the table; guarded by lock. */
-    bool expired;   /* its queue timeout went off while it was in no queue */
+    bool expired;   /* its alarm went off while it was in no queue and did not pause */
     bool cancelled; /* it is not to be placed again */
+    bool resting;   /* it stands in pool->resting */
 } mu__ticket;
 
 /*
@@ -203,7 +208,12 @@ struct mu_pool {
     uint8_t weights[MU__WORKERS_MOST]; /* by the index of the slot */
     mu__queue queue;
     mu__affinity affinity;
-    size_t n_bound; /* of those who wait, how many stand in a slot's line */
+    size_t n_bound;         /* of those who wait, how many stand in a slot's line */
+    mu__queue_link resting; /* jobs between two attempts: a ring */
+    mu__breaker breaker;
+    bool opened_by_starts; /* what the breaker has heard last before it opened */
+    mu__poison poison;
+    mu__hash_key print_key; /* constant */
     mu__ticket *free_tickets;
     mu__ticket *all_tickets;            /* to be freed with the pool */
     mu__table jobs;                     /* by id */
@@ -243,14 +253,23 @@ typedef struct mu__result {
     mu_err err;
     int64_t queued_ns, executed_ns; /* executed_ns < 0: it never ran */
     uint64_t attempts;
+    mu_err refusal; /* it is in, but no worker is to be asked: MU_EBREAKER_OPEN */
+    bool probe;     /* the breaker wants to know */
+    bool excused;   /* the plan's */
+    bool fell_back; /* the user's function has answered */
 } mu__result;
+
+#define MU__RESULT_INIT                                                                            \
+    {                                                                                              \
+        .executed_ns = -1                                                                          \
+    }
 
 /*
  * Enters the pool: counts the request, and gives a ticket unless `ret_ticket` is NULL; that is NULL
- * when memory is short, and the pool has been entered all the same. MU_ESHUTDOWN, MU_EUNAVAILABLE
- * (counted too).
+ * when memory is short, and the pool has been entered all the same. `result` is to go to
+ * mu__pool_leave; it says whether the breaker refuses. MU_ESHUTDOWN, MU_EUNAVAILABLE (counted too).
  */
-mu_err mu__pool_enter(mu_pool *pool, mu__ticket **ret_ticket);
+mu_err mu__pool_enter(mu_pool *pool, int64_t now, mu__ticket **ret_ticket, mu__result *result);
 /* Leaves it with the outcome, and gives the ticket back if it is not NULL. */
 void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result);
 
@@ -262,6 +281,7 @@ void mu__pool_late_reply(mu_pool *pool);
 
 /* It accepts nothing any more. */
 bool mu__pool_closing(mu_pool *pool);
+bool mu__pool_closing_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
 /* The calling thread is one of the pool's actors, or runs a callback for it. */
 bool mu__pool_from_inside(mu_pool *pool);
 /* Sleeps until `done(pool)` under the lock, or the deadline. */
@@ -274,6 +294,18 @@ void mu__pool_stopped(mu_pool *pool);
 void mu__pool_changed_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
 /* What a phase answers to a request: MU_OK, MU_ESHUTDOWN, MU_EUNAVAILABLE. */
 mu_err mu__phase_error(mu__pool_phase phase);
+
+/* ---- circuit.c: what outcomes say about the workers ---------------------------------------- */
+
+/* What the breaker makes of a request's outcome; the change is to be told (mu__breaker_tell). */
+mu__breaker_change mu__breaker_judge_locked(mu_pool *pool, const mu__result *result)
+    MU_REQUIRES(&pool->lock);
+/* Emits breaker.open or breaker.close, if there was a change. Without the lock, from inside. */
+void mu__breaker_tell(mu_pool *pool, mu__breaker_change change);
+/* A worker has not become ready, by a fault of its own. */
+void mu__breaker_start_failed(mu_pool *pool);
+/* One has. */
+void mu__breaker_start_worked_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
 
 /* ---- table.c: slots and the queue before them --------------------------------------------- */
 
@@ -291,6 +323,15 @@ bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket);
 bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket);
 /* The same for one that is cancelled; if it runs, its worker's exchange hears of it. */
 bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
+
+/*
+ * A job waits for its next attempt, until its alarm ends the pause or the pool refuses it. The
+ * pause may be over, and the job somebody else's, before this returns. MU_ETIMEOUT: it is over
+ * already; MU_ECANCELLED, or the pool's phase.
+ */
+mu_err mu__ticket_rest(mu_pool *pool, mu__ticket *ticket);
+/* Ends it. False: it does not pause any more, or not yet, and then it will not. */
+bool mu__ticket_wake(mu_pool *pool, mu__ticket *ticket);
 
 /*
  * What a decision leaves to be done once the lock is released; begin with MU__AFTER_INIT, end with
@@ -482,7 +523,10 @@ typedef struct mu__call_plan {
     mu_execute_options options; /* filled in from the pool's */
     int64_t entered;
     int64_t queue_deadline, total_deadline;
-    int attempts_left;
+    int attempts; /* that a worker has read */
+    int kills;    /* workers that died of it */
+    bool suspect; /* there were others before those */
+    bool excused; /* its last attempt ended with a death that says nothing about the workers */
 } mu__call_plan;
 
 mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
@@ -495,10 +539,22 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
                           mu__reply *reply);
 /* Until when one attempt may wait for a worker that asks for one at `now`. */
 int64_t mu__queue_deadline(const mu_execute_options *options, int64_t now);
-/* May what ended so be given to another worker? If it had begun, it may wait for one anew. */
-bool mu__may_retry(mu__call_plan *plan, mu__exchange outcome, const mu__reply *reply, int64_t now);
 /* The error of an outcome, in words. */
 void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error *error);
+
+/* ---- attempt.c ---------------------------------------------------------------------------- */
+
+/* Nobody is to run it: it has killed too many. */
+bool mu__plan_quarantined(mu_pool *pool, const mu__call_plan *plan);
+/*
+ * After an attempt on a ticket that has been given back: may there be another one, from *ret_at on?
+ * Keeps the record of what its request did to the worker. If it had begun, it may wait anew.
+ */
+bool mu__plan_again(mu_pool *pool, mu__call_plan *plan, mu__exchange outcome,
+                    const mu__reply *reply, const mu__ticket *ticket, int64_t *ret_at);
+/* The user's answer in place of a worker's, if `err` is one for which there is one. */
+mu_err mu__fall_back(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu__reply *reply,
+                     mu__result *result);
 
 /* ---- job.c -------------------------------------------------------------------------------- */
 

@@ -341,6 +341,7 @@ static void serve_locked(mu_pool *pool, mu__slot *slot, mu__channel *channel, in
         slot->info.last_restart_ns = now - slot->died_at;
     mu__backoff_ready(&slot->backoff, now);
     pool->emergency.ready_at = now;
+    mu__breaker_start_worked_locked(pool, now);
     mu__recycle_begin(&slot->recycle, &pool->limits, now, mu__pool_random_locked(pool));
     /* A rolling restart that began before it was ready can relieve it only from now on. */
     bool rolls = slot->info.generation < slot->replace_below;

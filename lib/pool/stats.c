@@ -18,6 +18,18 @@ const char *mu_worker_state_name(mu_worker_state state)
     return "unknown";
 }
 
+const char *mu_breaker_state_name(mu_breaker_state state)
+{
+    switch (state) {
+#define NAME(name, text)                                                                           \
+    case name:                                                                                     \
+        return text;
+        MU_BREAKER_STATES(NAME)
+#undef NAME
+    }
+    return "unknown";
+}
+
 static mu_quantiles quantiles_of(const mu__histogram *h)
 {
     return (mu_quantiles){mu__histogram_quantile(h, 0.50), mu__histogram_quantile(h, 0.90),
@@ -74,6 +86,7 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
     stats.queued = (int)mu__line_length_locked(pool);
     stats.sessions = (int)mu__table_count(&pool->affinity.table);
     stats.in_flight = pool->running - stats.queued;
+    stats.breaker = pool->breaker.state;
     stats.utilisation = utilisation_locked(pool, now);
     stats.queue_time = quantiles_of(&pool->queue_time);
     stats.execution_time = quantiles_of(&pool->execution_time);

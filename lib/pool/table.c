@@ -223,9 +223,63 @@ bool mu__ticket_expire(mu_pool *pool, mu__ticket *ticket)
     return waiting;
 }
 
+/* ---- pauses between attempts -------------------------------------------------------------- */
+
+mu_err mu__ticket_rest(mu_pool *pool, mu__ticket *ticket)
+{
+    mu_lock_acquire(&pool->lock);
+    mu_err err = mu__phase_error(pool->phase);
+    if (err == MU_OK && ticket->cancelled)
+        err = MU_ECANCELLED;
+    if (err == MU_OK && ticket->expired)
+        err = MU_ETIMEOUT;
+    if (err == MU_OK) {
+        ticket->resting = true;
+        ticket->link.prev = pool->resting.prev;
+        ticket->link.next = &pool->resting;
+        pool->resting.prev->next = &ticket->link;
+        pool->resting.prev = &ticket->link;
+    }
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
+static bool end_rest_locked(mu__ticket *ticket)
+{
+    if (!ticket->resting)
+        return false;
+    ticket->resting = false;
+    ticket->link.prev->next = ticket->link.next;
+    ticket->link.next->prev = ticket->link.prev;
+    ticket->link.next = ticket->link.prev = NULL;
+    return true;
+}
+
+bool mu__ticket_wake(mu_pool *pool, mu__ticket *ticket)
+{
+    mu_lock_acquire(&pool->lock);
+    bool rested = end_rest_locked(ticket);
+    ticket->expired = !rested;
+    mu_lock_release(&pool->lock);
+    return rested;
+}
+
+static void refuse_resting_locked(mu_pool *pool, mu__ticket **refused) MU_REQUIRES(&pool->lock)
+{
+    while (pool->resting.next != &pool->resting) {
+        mu__ticket *ticket = (mu__ticket *)pool->resting.next;
+        (void)end_rest_locked(ticket);
+        ticket->refusal = mu__phase_error(pool->phase);
+        ticket->next_free = *refused;
+        *refused = ticket;
+    }
+}
+
+/* ---- leaving the queue early -------------------------------------------------------------- */
+
 bool mu__ticket_cancel_locked(mu_pool *pool, mu__ticket *ticket)
 {
-    bool waiting = mu__line_leave_locked(pool, ticket);
+    bool waiting = end_rest_locked(ticket) || mu__line_leave_locked(pool, ticket);
     ticket->cancelled = true;
     mu__slot *slot = ticket->slot;
     if (!waiting && slot && slot->channel && slot->request_id == ticket->request_id)
@@ -239,6 +293,7 @@ void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase)
     mu_lock_acquire(&pool->lock);
     if (pool->phase < phase)
         pool->phase = phase;
+    refuse_resting_locked(pool, &refused);
     mu__line_refuse_all_locked(pool, mu__phase_error(pool->phase), &refused);
     mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);

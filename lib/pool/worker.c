@@ -96,6 +96,8 @@ static mu_next condemn(worker *w, mu_err err, const char *what)
         mu__port_kill(w->port);
         (void)mu__port_tail(w->port, tail, sizeof tail);
     }
+    if (w->phase == STARTING && err != MU_EWARDEN)
+        mu__breaker_start_failed(w->pool);
     return mu_stop(retire(w, err, what, tail));
 }
 
@@ -106,6 +108,8 @@ static mu_next process_ended(worker *w, const mu__port_end *end)
     bool early = w->phase == STARTING;
     (void)snprintf(what, sizeof what, "%s (pid %d)%s", how, end->exit.os_pid,
                    early ? " before it was ready" : "");
+    if (early && !mu__exit_by_others(&end->exit))
+        mu__breaker_start_failed(w->pool);
     mu_reason reason = retire(w, early ? MU_ESTART : MU_ECRASHED, what, end->tail);
     mu_restart_mode restart = w->pool->options.restart;
     bool by_itself = end->exit.kind == MU__EXIT_CODE && end->exit.status == 0;

@@ -17,6 +17,19 @@ static const struct {
     {SIGSTKFLT, "SIGSTKFLT"}, {SIGIO, "SIGIO"},     {SIGPWR, "SIGPWR"},
 };
 
+bool mu__exit_by_others(const mu__exit *exit)
+{
+    switch (exit->kind) {
+    case MU__EXIT_CODE:
+        return false;
+    case MU__EXIT_SIGNAL:
+        return !exit->oom && (exit->status == SIGKILL || exit->status == SIGTERM);
+    case MU__EXIT_LOST:
+        break;
+    }
+    return true;
+}
+
 const char *mu__exit_text(const mu__exit *exit, char *text, size_t size)
 {
     char name[16];

@@ -30,6 +30,13 @@ typedef struct mu__exit {
 
 #define MU__EXIT_TEXT 80
 
+/*
+ * Somebody else seems to have ended it, whatever it was doing: SIGKILL or SIGTERM, unless the
+ * kernel was killing for want of memory, or with its owner. The kernel does not tell who sent a
+ * signal, so a process that sent it to itself looks the same.
+ */
+bool mu__exit_by_others(const mu__exit *exit);
+
 /* In words, cut to `size`; returns `text`. */
 const char *mu__exit_text(const mu__exit *exit, char *text, size_t size);
 

@@ -103,7 +103,8 @@ class Json(unittest.TestCase):
     def test_the_counters_add_up(self):
         stats = self.figures["stats"]
         failed = sum(stats[name] for name in ("worker_errors", "queue_full", "queue_timeouts", "exec_timeouts",
-                                              "cancelled", "crashed", "protocol_errors", "sessions_lost", "shut_down", "refused"))
+                                              "cancelled", "crashed", "protocol_errors", "sessions_lost", "shut_down",
+                                              "breaker_open", "quarantined", "refused"))
         self.assertEqual(stats["errors"], failed)
         self.assertEqual(stats["requests"], stats["succeeded"] + failed)
 

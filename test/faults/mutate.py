@@ -84,7 +84,7 @@ ROWS = [
      "    return waiting;\n}\n\nbool mu__ticket_expire",
      "    (void)mu__line_leave_locked(pool, ticket);\n    mu_lock_release(&pool->lock);\n"
      "    return true;\n}\n\nbool mu__ticket_expire", "pool_race", "T3_"),
-    ("M1", "lib/pool/job.c", "    if (mu__ticket_expire(job->pool, &job->ticket))\n", "    if (false)\n", "pool_model", ""),
+    ("M1", "lib/pool/job.c", "    } else if (mu__ticket_expire(job->pool, &job->ticket))\n", "    } else if (false)\n", "pool_model", ""),
     ("M2", "lib/pool/gate.c", "        pool->stats.succeeded++;\n", "        pool->stats.succeeded += 2;\n", "pool_model", ""),
     ("M3", "lib/pool/table.c", "    ticket->expired = !waiting;\n",
      "    if (waiting)\n        mu__queue_push(&pool->queue, &ticket->link, 0, 0);\n    ticket->expired = !waiting;\n",
@@ -94,7 +94,7 @@ ROWS = [
     ("M5", "lib/pool/roster.c", "        mu__slot_move_locked(slot, MU__WORKER_RETURNED);\n        mu__slot_offer_locked(pool, slot, now, &after);\n",
      "        mu__slot_move_locked(slot, MU__WORKER_RETURNED);\n", "pool_model", ""),
     ("M6", "lib/pool/table.c", "        mu__notify(&ticket->waiter);\n", "        ;\n", "pool_model", ""),
-    ("M7", "lib/pool/execute.c", "!plan->options.idempotent || ", "", "pool_model", ""),
+    ("M7", "lib/pool/attempt.c", "    if (!plan->options.idempotent)\n        return false;\n", "", "pool_model", ""),
     ("M8", "lib/pool/queue.c", "head->due < best->due", "head->due > best->due", "pool_model", ""),
     ("M9", "lib/pool/table.c", "    return reply->torn ? CONDEMN : DRAIN;\n", "    return reply->torn ? CONDEMN : NOTHING;\n",
      "pool_model", ""),

@@ -155,7 +155,9 @@ static const char *judge_crash(const model_request *r, int64_t now)
         return NULL;
     if (!r->read && (!r->waits || now < later(r->asked_at, r->queue_ns)))
         return "the crash of a worker that had not read the request, which could still wait";
-    if (r->read && r->idempotent && r->died < MODEL_ATTEMPTS)
+    /* Before another attempt there is a pause, and that has to fit in. */
+    int64_t pause_most = MODEL_PAUSE << (r->died > 0 ? r->died - 1 : 0);
+    if (r->read && r->idempotent && r->died < MODEL_ATTEMPTS && now + pause_most < r->deadline)
         return "the crash of a worker under an idempotent request with attempts left";
     return NULL;
 }

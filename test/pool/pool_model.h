@@ -21,6 +21,7 @@
 enum { MODEL_REQUESTS = 256, MODEL_ATTEMPTS = 3 };
 
 #define MODEL_NEVER INT64_MAX
+#define MODEL_PAUSE INT64_C(10000000) /* ns: the longest pause before a second attempt */
 
 typedef struct model_request {
     /* what was asked */

@@ -117,7 +117,7 @@ static inline void rig_check_books(pool_rig *rig)
     mu_check_eq(s.requests, s.succeeded + s.errors + (uint64_t)s.in_flight + (uint64_t)s.queued);
     mu_check_eq(s.errors, s.worker_errors + s.queue_full + s.queue_timeouts + s.exec_timeouts +
                               s.cancelled + s.crashed + s.protocol_errors + s.sessions_lost +
-                              s.shut_down + s.refused);
+                              s.shut_down + s.breaker_open + s.quarantined + s.refused);
 }
 
 #endif

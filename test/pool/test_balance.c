@@ -87,7 +87,7 @@ static mu__ticket *take(mu_pool *pool, int64_t ago_ns)
 {
     mu__ticket *ticket;
     bool served;
-    mu_check_ok(mu__pool_enter(pool, &ticket));
+    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
     ticket->queued_at = mu__now(pool->system) - ago_ns;
     ticket->total_deadline = MU_NEVER;
     ticket->execution_timeout_ms = MU_INFINITY;

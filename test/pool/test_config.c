@@ -155,7 +155,8 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
                                "preload = json os.path\n"
                                "user = daemon\ngroup = 12\n"
                                "read_only = /usr '/with blanks'\nread_write = /tmp\n"
-                               "landlock = optional\n",
+                               "landlock = optional\n"
+                               "retry_on = exception  crashed\n",
                                "", NULL);
     mu_pool_options o = filled(config, NULL);
     mu_check_eq(o.max_frame, (size_t)16 << 20);
@@ -184,6 +185,9 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     mu_check_eq(o.rlimits[0].hard, 128u);
     mu_check_eq(o.rlimits[1].hard, UINT64_C(2) << 30);
     mu_check_eq(o.rlimits[2].soft, (uint64_t)RLIM_INFINITY);
+    mu_check_eq(o.retry.on, (unsigned)(MU_RETRY_CRASHED | MU_RETRY_EXCEPTION));
+    check_line(config, &o, "retry_on = crashed exception ; pool.ini:22");
+    check_line(config, &o, "retry_attempts = 3 ; default");
     check_line(config, &o, "max_frame = 16777216 ; pool.ini:3");
     check_line(config, &o, "max_queue_size = none ; pool.ini:4");
     check_line(config, &o, "args = -a \"b \\\" c\" \"d \\\" \\\\ e\" \"\" f=g ; pool.ini:9");
@@ -238,6 +242,10 @@ MU_TEST(config, what_is_wrong_is_named_with_file_line_key_and_what_is_allowed)
     check_refused("[pool]\nstart_method = fork\n", NULL,
                   "start_method is 'fork'; allowed are auto or exec or fork_server");
     check_refused("[pool]\npreload = a/b\n", NULL, "'a/b' is not a module's name");
+    check_refused("[pool]\nretry_on = crashed often\n", NULL,
+                  "retry_on is 'crashed often'; allowed are any of crashed, protocol, timeout, "
+                  "exception");
+    check_refused("[pool]\nretry_on =\n", NULL, "retry_on is ''; allowed are any of crashed");
     check_refused("[pool]\nsize = 3\n[pool]\nsize = 4\n", NULL,
                   "pool.ini:4: size has been set in line 2 already");
     check_refused("size = 3\n", NULL, "pool.ini:1: a key stands before the first section");

@@ -43,7 +43,7 @@ static int served_by(pool_rig *rig, const char *session)
 static mu__ticket *take(pool_rig *rig, const char *session, int64_t deadline, bool *ret_served)
 {
     mu__ticket *ticket;
-    mu_check_ok(mu__pool_enter(rig->pool, &ticket));
+    mu_check_ok(mu__pool_enter(rig->pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
     ticket->job = NULL;
     ticket->session = session;
     ticket->queued_at = mu__now(rig->pool->system);

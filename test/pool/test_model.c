@@ -427,6 +427,7 @@ static mu_pool_options random_options(void)
     o.min_size = sim_percent(20) ? 1 : 0;
     o.linger_ms = 5 + sim_roll(20);
     o.lazy = sim_percent(10);
+    o.breaker_threshold = -1; /* the model asks of a refusal what its request has done */
     return o;
 }
 

@@ -7,7 +7,7 @@ MU_TEST(table, T3_a_ticket_that_was_served_as_its_time_ran_out_serves_again)
     pool_rig rig;
     rig_start(&rig, 1);
     mu__ticket *ticket;
-    mu_check_ok(mu__pool_enter(rig.pool, &ticket));
+    mu_check_ok(mu__pool_enter(rig.pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
     /* The wait is over, but somebody has taken the ticket out of the queue already. */
     mu_check(!mu__ticket_withdraw(rig.pool, ticket));
     mu__pool_leave(rig.pool, ticket, &(mu__result){.err = MU_EQUEUE_TIMEOUT, .executed_ns = -1});
@@ -22,7 +22,7 @@ MU_TEST(table, a_job_whose_time_runs_out_or_that_is_cancelled_between_two_attemp
     rig_start(&rig, 1);
     mu__ticket *ticket;
     bool served;
-    mu_check_ok(mu__pool_enter(rig.pool, &ticket));
+    mu_check_ok(mu__pool_enter(rig.pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
     ticket->queued_at = 1;
     ticket->total_deadline = MU_NEVER;
     mu_check(!mu__ticket_expire(rig.pool, ticket));
@@ -42,7 +42,7 @@ static mu__ticket *take(mu_pool *pool)
 {
     mu__ticket *ticket;
     bool served;
-    mu_check_ok(mu__pool_enter(pool, &ticket));
+    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
     ticket->queued_at = 1;
     ticket->total_deadline = MU_NEVER;
     ticket->execution_timeout_ms = MU_INFINITY;

@@ -12,6 +12,18 @@ static void check_text(mu__exit_kind kind, int status, const char *expected)
     mu_check_str(mu__exit_text(&exit, text, sizeof text), expected);
 }
 
+MU_TEST(exit, by_others_is_what_says_nothing_about_the_code_that_ran)
+{
+    mu_check(mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_SIGNAL, .status = SIGKILL}));
+    mu_check(mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_SIGNAL, .status = SIGTERM}));
+    mu_check(mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_LOST}));
+    mu_check(
+        !mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_SIGNAL, .status = SIGKILL, .oom = true}));
+    mu_check(!mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_SIGNAL, .status = SIGSEGV}));
+    mu_check(!mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_SIGNAL, .status = SIGXCPU}));
+    mu_check(!mu__exit_by_others(&(mu__exit){.kind = MU__EXIT_CODE, .status = 0}));
+}
+
 MU_TEST(exit, names_codes_and_signals)
 {
     check_text(MU__EXIT_CODE, 3, "exit status 3");

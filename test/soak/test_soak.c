@@ -93,14 +93,16 @@ static mu_err choose(dice *d, mu_value *args, const char **ret_command)
         return mu_value_pack(args, NULL, "{s:s}", "how", lies[roll(d, 4)]);
     }
     *ret_command = "die";
-    return mu_value_pack(args, NULL, "{s:s, s:i}", "how", ways[roll(d, 3)], "code", SIGSEGV);
+    /* Each another request: the same one would be quarantined, and the faults are to go on. */
+    return mu_value_pack(args, NULL, "{s:s, s:i, s:i}", "how", ways[roll(d, 3)], "code", SIGSEGV,
+                         "token", (int)roll(d, 1u << 30));
 }
 
 static void check_outcome(const soak *s, const char *command, mu_err err)
 {
     bool may = err == MU_OK || err == MU_EWORKER || err == MU_ECRASHED || err == MU_EEXEC_TIMEOUT ||
                err == MU_ECANCELLED || err == MU_EQUEUE_TIMEOUT || err == MU_EQUEUE_FULL ||
-               err == MU_EPROTOCOL;
+               err == MU_EPROTOCOL || err == MU_EBREAKER_OPEN || err == MU_EQUARANTINED;
     mu_check_msg(may, "MUSTER_TEST_SEED=%llu: %s: %s", (unsigned long long)s->seed, command,
                  mu_err_name(err));
 }

@@ -26,7 +26,7 @@ def echo(args):
 
 
 @worker.command("die")
-def die(how, code=0):
+def die(how, code=0, token=None):
     last_words()
     if how == "exit":
         os._exit(code)

@@ -1,0 +1,87 @@
+/*
+ * What outcomes say about the workers (pool_impl.h), for the circuit breaker.
+ *
+ * It must never let one caller refuse everybody, nor somebody who kills workers from outside: so it
+ * is told as a failure only what says that the work cannot be done.
+ *
+ *     an answer, an exception included           success: workers can serve
+ *     ran past its deadline, broke the protocol  failure
+ *     the worker died by itself                  failure; but a request that has killed before is
+ *                                                to blame itself, quarantine is for it (poison.h)
+ *     the worker was killed by others            nothing
+ *     whatever did not get to a worker           nothing
+ *     a worker did not become ready              failure while no worker serves; else its back-off
+ *                                                is enough
+ *
+ * Called by gate.c for every request, by worker.c and roster.c for starts; decides with breaker.c.
+ */
+#include "base/event.h"
+#include "pool/pool_impl.h"
+
+static mu__verdict verdict_of(const mu__result *result)
+{
+    if (result->fell_back)
+        return MU__VERDICT_NOTHING;
+    switch ((int)result->err) {
+    case MU_OK:
+    case MU_EWORKER:
+        return MU__VERDICT_SUCCESS;
+    case MU_ECRASHED:
+        return result->excused ? MU__VERDICT_NOTHING : MU__VERDICT_FAILURE;
+    case MU_EEXEC_TIMEOUT:
+    case MU_EPROTOCOL:
+        return MU__VERDICT_FAILURE;
+    default:
+        return MU__VERDICT_NOTHING;
+    }
+}
+
+mu__breaker_change mu__breaker_judge_locked(mu_pool *pool, const mu__result *result)
+{
+    mu__verdict verdict = verdict_of(result);
+    if (verdict == MU__VERDICT_SUCCESS && !result->probe && pool->breaker.failures == 0)
+        return MU__BREAKER_SAME; /* while all is well it costs a comparison */
+    mu__breaker_change change =
+        mu__breaker_report(&pool->breaker, verdict, result->probe, mu__now(pool->system));
+    if (change == MU__BREAKER_OPENED)
+        pool->opened_by_starts = false;
+    return change;
+}
+
+void mu__breaker_tell(mu_pool *pool, mu__breaker_change change)
+{
+    if (change == MU__BREAKER_OPENED)
+        MU__EMIT(mu__hook(pool->system), "breaker.open",
+                 MU__M({"reset_ms", pool->options.breaker_reset_ms}), MU__D({"pool", pool->name}));
+    else if (change == MU__BREAKER_CLOSED_AGAIN)
+        MU__EMIT(mu__hook(pool->system), "breaker.close",
+                 MU__M({"failures", pool->options.breaker_threshold}), MU__D({"pool", pool->name}));
+}
+
+static bool has_server_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_slots; i++)
+        if (pool->slots[i]->channel)
+            return true;
+    return false;
+}
+
+void mu__breaker_start_failed(mu_pool *pool)
+{
+    mu__breaker_change change = MU__BREAKER_SAME;
+    int64_t now = mu__now(pool->system);
+    mu_lock_acquire(&pool->lock);
+    if (pool->started && pool->phase == MU__POOL_RUNNING && !has_server_locked(pool))
+        change = mu__breaker_report(&pool->breaker, MU__VERDICT_FAILURE, false, now);
+    if (change == MU__BREAKER_OPENED)
+        pool->opened_by_starts = true;
+    mu_lock_release(&pool->lock);
+    mu__breaker_tell(pool, change);
+}
+
+void mu__breaker_start_worked_locked(mu_pool *pool, int64_t now)
+{
+    /* What it was opened for may be over: the next request finds out. */
+    if (pool->opened_by_starts)
+        mu__breaker_end_rest(&pool->breaker, now);
+}
