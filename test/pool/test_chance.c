@@ -31,7 +31,6 @@ typedef struct world {
     request requests[CALLERS * ASKED + SUBMITTED];
     _Atomic int n_told, by_error[128]; /* how many ended so; MU_OK is 0 */
     _Atomic bool killed, full, stopping, over;
-    _Atomic uint64_t snapshots;
 } world;
 
 static world w;
@@ -181,11 +180,10 @@ static void act(uint64_t what)
 static void *take_snapshots(void *arg)
 {
     (void)arg;
-    while (!atomic_load(&w.over)) {
+    do {
         rig_check_books(&w.rig);
-        atomic_fetch_add(&w.snapshots, 1);
         mu_test_nap();
-    }
+    } while (!atomic_load(&w.over));
     return NULL;
 }
 
@@ -255,7 +253,6 @@ static void play(uint64_t seed)
     atomic_store(&w.stopping, true);
     mu_pool_stop(w.rig.pool);
     check_books();
-    mu_check_gt(w.snapshots, 0u);
     mu_pool_free(&w.rig.pool);
 }
 
