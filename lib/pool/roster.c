@@ -94,11 +94,19 @@ mu__slot *mu__roster_add_locked(mu_pool *pool, int64_t now)
 /* The successor is not wanted any more. One that is not ready yet hears it when it is. */
 static void dismiss_next_locked(mu__slot *slot, mu__after *after)
 {
-    if (slot->next.channel) {
-        after->leaver = slot->next.actor;
-        after->channel = slot->next.channel;
-    }
+    if (slot->next.channel)
+        mu__after_part(after, slot->next.actor, slot->next.channel);
     slot->next = (mu__successor){0};
+}
+
+/* The serving generation is told to leave, and the slot gives its channel up. */
+static void part_locked(mu_pool *pool, mu__slot *slot, mu__after *after) MU_REQUIRES(&pool->lock)
+{
+    mu__after_part(after, slot->info.actor, slot->channel);
+    if (!slot->channel)
+        return;
+    slot->channel = NULL;
+    mu__line_lost_locked(pool, slot, &after->refused);
 }
 
 void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
@@ -107,15 +115,14 @@ void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__afte
     pool->wanted--;
     slot->wanted = false;
     slot->replace_below = 0;
+    dismiss_next_locked(slot, after);
     bool child = slot->seats[slot->seat].child;
     switch (slot->state) {
     case MU_WORKER_BUSY:
     case MU_WORKER_UNHEALTHY:
     case MU_WORKER_DRAINING: /* when it is free, or dead */
-        dismiss_next_locked(slot, after);
         return;
     case MU_WORKER_IDLE:
-        dismiss_next_locked(slot, after); /* not ready, or it would serve */
         mu__slot_hide_locked(pool, slot);
         mu__roster_relieve_locked(pool, slot, now, after);
         return;
@@ -126,7 +133,7 @@ void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__afte
     }
     /* One that the supervisor is about to start again will hear that it is not wanted. */
     mu__slot_move_locked(slot, child ? MU__WORKER_LEAVE : MU__WORKER_GONE);
-    after->leaver = slot->info.actor;
+    part_locked(pool, slot, after); /* a dead one whose actor has not heard of it has a channel */
 }
 
 void mu__roster_clear(mu_pool *pool)
@@ -171,10 +178,7 @@ void mu__roster_relieve_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__a
     bool relief = slot->next.channel && !mu__channel_dead(slot->next.channel);
     if (slot->wanted && !relief)
         return;
-    after->leaver = slot->info.actor;
-    after->channel = slot->channel;
-    slot->channel = NULL;
-    mu__line_lost_locked(pool, slot, &after->refused);
+    part_locked(pool, slot, after);
     if (slot->wanted) {
         pool->stats.recycled++;
         succeed_locked(pool, slot, now);
@@ -191,7 +195,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
                           const char *reason, mu__after *after) MU_REQUIRES(&pool->lock)
 {
     mu__slot_hide_locked(pool, slot);
-    after->channel = slot->channel;
+    mu__after_part(after, MU_PID_NONE, slot->channel);
     slot->channel = NULL;
     mu__line_lost_locked(pool, slot, &after->refused);
     slot->died_at = now;
@@ -222,7 +226,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
 static void fail_next_locked(mu_pool *pool, mu__slot *slot, const char *reason, mu__after *after)
     MU_REQUIRES(&pool->lock)
 {
-    after->channel = slot->next.channel;
+    mu__after_part(after, MU_PID_NONE, slot->next.channel);
     slot->next.channel = NULL;
     slot->next.actor = MU_PID_NONE;
     if (slot->replace_below <= slot->info.generation)
@@ -266,7 +270,7 @@ static int64_t begin_successor_locked(mu_pool *pool, mu__slot *slot, mu_pid acto
 {
     int64_t wait = 0;
     if (slot->next.generation) { /* the one before has failed */
-        after->channel = slot->next.channel;
+        mu__after_part(after, MU_PID_NONE, slot->next.channel);
         wait = mu__backoff_next(&slot->backoff, now, mu__pool_random_locked(pool));
     }
     slot->next = (mu__successor){

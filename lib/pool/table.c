@@ -138,14 +138,23 @@ static void tell_refused(mu__ticket *refused)
     }
 }
 
+void mu__after_part(mu__after *after, mu_pid actor, mu__channel *take_channel)
+{
+    after->parted[after->n_parted].actor = actor;
+    after->parted[after->n_parted].channel = take_channel;
+    after->n_parted++;
+}
+
 void mu__after_do(mu_pool *pool, mu__after *after)
 {
     (void)pool;
     tell(after->ticket);
     tell_refused(after->refused);
-    if (!mu_pid_is_none(after->leaver))
-        mu__tell_actor(after->leaver, mu_message_tag(MU__POOL_LEAVE));
-    mu__channel_unref(after->channel);
+    for (int i = 0; i < after->n_parted; i++) {
+        if (!mu_pid_is_none(after->parted[i].actor))
+            mu__tell_actor(after->parted[i].actor, mu_message_tag(MU__POOL_LEAVE));
+        mu__channel_unref(after->parted[i].channel);
+    }
 }
 
 void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)

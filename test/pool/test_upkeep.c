@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
 
 enum { PATIENCE_MS = 60000, BREATH_US = 500 };
@@ -340,6 +341,24 @@ MU_TEST(upkeep, workers_that_are_too_many_finish_their_requests_before_they_leav
     }
     mu_wait_until(count_of(&rig) == 1, PATIENCE_MS);
     rig_stop(&rig);
+}
+
+/* Whoever meets a dead process first marks its slot; its actor hears of the death a little later.
+ */
+MU_TEST(upkeep, a_worker_that_is_dropped_between_its_death_and_the_news_leaves_nothing)
+{
+    pool_rig rig;
+    rig_start(&rig, 2);
+    mu_pool *pool = rig.pool;
+    mu_lock_acquire(&pool->lock);
+    mu__slot *slot = pool->slots[1];
+    mu__slot_hide_locked(pool, slot);
+    mu__slot_move_locked(slot, MU__WORKER_DIED);
+    mu_lock_release(&pool->lock);
+    mu_check_ok(mu_pool_resize(pool, 1)); /* it is spared before one that serves */
+    mu_wait_until(stats_of(&rig).workers == 1, 20000);
+    mu_check_ok(rig_run(&rig, "ping"));
+    rig_stop(&rig); /* and the leak check finds its pipes, if anybody still has them */
 }
 
 MU_TEST(upkeep, a_size_out_of_range_is_refused)
