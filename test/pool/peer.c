@@ -238,6 +238,7 @@ void peer_rig_start(pool_rig *rig, int size, peer_begins_fn hears)
     rig->options.executable = "/bin/true"; /* for its name */
     rig->options.startup_timeout_ms = RIG_STARTUP_MS;
     rig->options.cancel_grace_ms = 60000; /* every late answer is awaited */
+    rig->options.breaker_threshold = -1;  /* five late ones in a row are what is asked for */
     rig->options.health_check_interval_ms = MU_INFINITY;
     system.no_children = true;
     mu_check_ok(mu_system_start(&system, &rig->system, &rig->error));
