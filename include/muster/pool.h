@@ -515,11 +515,11 @@ typedef struct mu_pool_health {
 
 /*
  * Asks every idle worker whether it still answers, and tells how the pool is. Degraded: fewer
- * workers serve than there should be, more than 5 % of the requests failed, or some waited in vain
- * for a worker. Unhealthy: no worker serves. The rates are of one to two minutes before, or of the
- * time since the check before if that is longer. MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EKILLED,
- * MU_EFORKED, MU_ESELF (called from a callback of the pool), MU_EINVAL. Blocks for
- * twice health_check_timeout_ms at most.
+ * workers serve than there should be, more than 5 % of the requests failed, some waited in vain for
+ * a worker, or the circuit breaker is half open. Unhealthy: no worker serves, or the breaker is
+ * open. The rates are of one to two minutes before, or of the time since the check before if that
+ * is longer. MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EKILLED, MU_EFORKED, MU_ESELF (called from a
+ * callback of the pool), MU_EINVAL. Blocks for twice health_check_timeout_ms at most.
  */
 mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health);
 

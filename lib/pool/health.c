@@ -209,6 +209,15 @@ static void count_requests_locked(mu_pool *pool, int64_t now, mu_pool_health *he
         add_reason(health, MU_HEALTH_DEGRADED, text);
 }
 
+static void look_at_breaker_locked(const mu_pool *pool, mu_pool_health *health)
+    MU_REQUIRES(&pool->lock)
+{
+    if (pool->breaker.state == MU_BREAKER_OPEN)
+        add_reason(health, MU_HEALTH_UNHEALTHY, "the circuit breaker is open");
+    else if (pool->breaker.state == MU_BREAKER_HALF_OPEN)
+        add_reason(health, MU_HEALTH_DEGRADED, "the circuit breaker is half open");
+}
+
 mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health)
 {
     if (!pool || !ret_health)
@@ -236,6 +245,7 @@ mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health)
         err = mu__phase_error(pool->phase);
     count_workers_locked(pool, before, &health);
     count_requests_locked(pool, mu__now(pool->system), &health);
+    look_at_breaker_locked(pool, &health);
     mu_lock_release(&pool->lock);
     mu__pool_let_go(pool);
     if (err == MU_OK)
