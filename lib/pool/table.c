@@ -99,7 +99,8 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     ticket->actor = slot->info.actor;
     ticket->channel = mu__channel_ref(slot->channel);
     ticket->request_id = slot->request_id;
-    ticket->began = now;
+    /* Whoever gives the slot back may have looked at the clock long before it got the lock. */
+    ticket->began = now > ticket->queued_at ? now : ticket->queued_at;
     limit_locked(pool, slot, mu__ticket_deadline(ticket));
     if (ticket->session)
         mu__session_bind_locked(pool, ticket, slot, now);
