@@ -110,6 +110,9 @@ ROWS = [
     ("M15", "lib/port/channel.c", "(gone && mu__channel_unread(channel) >= request_size)", "gone", "pool_model", ""),
     ("M16", "lib/pool/gate.c", "pool->drained ? MU_ESHUTDOWN : mu__phase_error(pool->phase)", "mu__phase_error(pool->phase)",
      "pool_model", ""),
+    ("M17", "lib/pool/gate.c", "    pool->running--;\n    pool->inside--;\n",
+     "    pool->running--;\n    mu_lock_release(&pool->lock);\n    (void)mu__sys(pool->system)->poll(NULL, 0, 1);\n"
+     "    mu_lock_acquire(&pool->lock);\n    pool->inside--;\n", "pool_chance", ""),
     ("X1", "lib/pool/table.c", "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n        tell(ticket);\n",
      "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n", "faults_concurrency", "X1_a_thousand"),
     ("X2", "lib/runtime/link.c", "    if (!mu__lives_locked(peer, pid))\n        return MU_ENOPROC;\n", "",
