@@ -316,10 +316,14 @@ static void kill_actor(void)
     if (!kills_actors || !sim_kill_worker_actor())
         return;
     tell_story("kill-actor ");
-    /* The jobs that it runs are cancelled with it. */
-    for (int i = 0; i < model.n_requests; i++)
+    /* The jobs that it runs are cancelled with it; and if its process had just died, nobody is left
+     * who could say that it had read nothing. */
+    for (int i = 0; i < model.n_requests; i++) {
+        model_request *r = requests[i].model;
         if (requests[i].kind >= CALLBACK)
-            requests[i].model->cancelled = true;
+            r->cancelled = true;
+        r->read = r->read || r->bereft;
+    }
 }
 
 static void resize(void)
