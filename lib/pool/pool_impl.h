@@ -6,14 +6,9 @@
  *
  * Control is done by actors, data goes straight through: a caller takes an idle slot out of the
  * table, does the exchange in its own thread on the slot's channel, and gives the slot back - to
- * the next waiter if there is one. What outlives generations - counters, back-off, the id - lives
- * in the slot; a worker's actor and channel are of one generation. state.c has the table of a
+ * the next waiter if there is one. slot.h has what stands in the table, state.c the table of a
  * slot's states, roster.c the generations: one that serves, and at times a successor that is being
  * started to take its place. The manager decides by upkeep.c who comes and who goes.
- *
- * The slot's state is the token of its channel: IDLE - nobody's, BUSY - the caller's (or the
- * actor's, for a job), STARTING and DRAINING - the actor's, RESTARTING and STOPPED -
- * there is no channel.
  *
  * Locks: `lock` guards table, queue, counters and slots. Alarms are set under it (pool.lock, then
  * io.lock; doc/locking.md). No callback, send or exchange happens under it.
@@ -31,14 +26,12 @@
 #include "base/histogram.h"
 #include "base/lock.h"
 #include "pool/affinity.h"
-#include "pool/backoff.h"
-#include "pool/balance.h"
 #include "pool/breaker.h"
 #include "pool/poison.h"
-#include "pool/queue.h"
 #include "pool/recycle.h"
 #include "pool/retry.h"
 #include "pool/scale.h"
+#include "pool/slot.h"
 #include "pool/state.h"
 #include "port/channel.h"
 #include "port/fork_server.h"
@@ -49,107 +42,6 @@
 #include "runtime/runtime.h"
 
 enum { MU__WORKERS_MOST = 1024 };
-
-typedef struct mu__slot mu__slot;
-typedef struct mu__job mu__job;
-
-typedef enum mu__ticket_state {
-    MU__TICKET_WAITING,
-    MU__TICKET_SERVED,  /* slot and channel are the ticket's */
-    MU__TICKET_REFUSED, /* the pool stops or has failed: `refusal` */
-} mu__ticket_state;
-
-/* Somebody who waits for a worker. Type-stable while the pool lives, so a late wake is harmless. */
-typedef struct mu__ticket {
-    mu__queue_link link; /* first: the queue gives it back */
-    struct mu__ticket *next_free, *next_all;
-    _Atomic mu__ticket_state state;
-    mu_err refusal;
-    mu__slot *slot;
-    mu__channel *channel; /* a reference */
-    uint64_t request_id;
-    mu_pid actor;                                            /* of the generation that serves */
-    int64_t began, ended;                                    /* served; given back */
-    bool by_others;                                          /* who killed the worker, if it died */
-    int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
-    mu__waiter waiter;
-    mu__job *job; /* NULL: a thread waits; for good, as a late wake looks at it */
-    /* Of a request whose session is to stay with its worker. */
-    const char *session;                        /* borrowed; NULL: any worker will do */
-    mu__bond *bond;                             /* while it waits and the session has no worker */
-    struct mu__ticket *next_bound, *prev_bound; /* those of the same bond */
-    mu__queue *queue;                           /* where it stands, or stood last */
-    /* Of jobs, which others reach through the table; guarded by lock. */
-    bool expired;   /* its alarm went off while it was in no queue and did not pause */
-    bool cancelled; /* it is not to be placed again */
-    bool resting;   /* it stands in pool->resting */
-} mu__ticket;
-
-/*
- * A place for one child of the worker supervisor. A slot has two: the serving generation's, and one
- * for the successor that is to relieve it. A child that is restarted comes back to its own seat.
- */
-typedef struct mu__seat {
-    mu__slot *slot;
-    mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
-    mu_pid awaits_fork; /* its actor, while that waits until the fork server has settled */
-    bool child;         /* the supervisor has a child for it, or is given one */
-} mu__seat;
-
-/* The generation that is to relieve the serving one; there is one only while that has a channel. */
-typedef struct mu__successor {
-    bool wanted;
-    uint32_t generation; /* 0: its actor has not come yet */
-    mu_pid actor;
-    int os_pid;
-    mu__channel *channel; /* once it is ready */
-    mu_timeline timeline;
-} mu__successor;
-
-struct mu__slot {
-    mu_pool *pool;
-    int index;
-    mu_worker_state state;
-    bool wanted;          /* false: it is vacant, or its worker is leaving */
-    mu__channel *channel; /* of the generation that serves; NULL otherwise */
-    mu__slot *next_idle, *prev_idle;
-    mu__queue *line; /* who waits for this worker alone; NULL: nobody can */
-    mu__rank rank;   /* among the idle, if they are ranked */
-    mu__load load;   /* of its workers lately; only kept if it is asked for */
-    uint64_t pass;   /* as of its last request, by weight */
-    int weight;
-    uint64_t request_id; /* the last one given out */
-    int64_t deadline;    /* of the running request; MU_NEVER */
-    int64_t proven_at;   /* when it was ready or has answered last */
-    bool checking;       /* what runs is a health check */
-    int64_t used_at;     /* when it was ready, or its last request ended */
-
-    mu__seat seats[2];
-    int seat; /* the serving generation's */
-    mu__successor next;
-    bool begun;               /* what comes next is a restart */
-    uint32_t last_generation; /* the last number given out */
-    uint32_t replace_below;   /* a rolling restart wants generations before this one to go */
-    mu__recycle recycle;      /* of the serving generation */
-
-    mu_worker_info info; /* what mu_pool_workers shows; `state` and os_pid kept up to date */
-    int64_t busy_ns;
-    int64_t died_at; /* of the generation before; 0: none */
-    mu__backoff backoff;
-
-    /* Progress of the first start. */
-    enum { MU__START_PENDING, MU__START_SPAWNED, MU__START_READY, MU__START_FAILED } start;
-    bool start_told[2];   /* spawned, settled: the progress callback has been called */
-    mu_worker_info first; /* the slot as that start left it: it may be at its next one when told */
-};
-
-/* The slots that are idle; idle.c. */
-typedef struct mu__idle {
-    mu__slot *head, *tail; /* the one used last, the one unused for longest */
-    mu__ranking ranking;   /* the same slots, if the option `balance` ranks them */
-    uint64_t entered;      /* how often one has come */
-    uint64_t pass;         /* of the slot given out last by weight */
-} mu__idle;
 
 /* The counters at some moment, to tell what has happened since. */
 typedef struct mu__health_mark {
