@@ -33,7 +33,7 @@ enum { WORKERS = 8, MANY_CALLERS = 100, LOAD_TEST = 1000 };
 #define P99_MS        100. /* of 100 callers */
 #define LONG_QUEUE    1.25 /* a request's cost with a long queue over that with a short one */
 #define OVER_EXECUTOR 8.0  /* 100 callers beside ProcessPoolExecutor, at least */
-#define OVER_PORTS_8  2.0  /* 8 callers beside Erlang's ports under a checkout pool, at least */
+#define OVER_PORTS_8  2.0  /* 8 callers beside ports under a checkout pool, at least */
 #define OVER_PORTS    1.2  /* 100 callers beside the same */
 #define AVAILABILITY  0.999
 #define RECOVERY_MS   500.
@@ -278,16 +278,23 @@ static double rate_of(bench *b, mu_pool *pool, int callers)
     return found.rate.value;
 }
 
-/* Erlang's ports run the very command that the pool's workers were started with. */
-static void run_peers(bench_peer *peer, const bench_command *workers, const char *ms, int times)
+/* Pools of ports run the very command that the pool's workers were started with. */
+static void run_ports(bench_peer *peer, const char *runner, const char *script, const char *ms,
+                      const bench_command *workers)
 {
     enum { ARGS_MAX = 32 };
-    const char *ports[ARGS_MAX] = {"escript", BENCH_PEERS "/pools.escript", ms};
+    const char *argv[ARGS_MAX] = {runner, script, ms};
     for (size_t i = 0; workers->argv[i] && i + 4 < ARGS_MAX; i++)
-        ports[i + 3] = workers->argv[i];
+        argv[i + 3] = workers->argv[i];
+    bench_peer_run(peer, argv);
+}
+
+static void run_peers(bench_peer *peer, const bench_command *workers, const char *ms, int times)
+{
     bench_peer_init(peer);
     for (int i = 0; i < times; i++) {
-        bench_peer_run(peer, ports);
+        run_ports(peer, "escript", BENCH_PEERS "/pools.escript", ms, workers);
+        run_ports(peer, "elixir", BENCH_PEERS "/pools.exs", ms, workers);
         bench_peer_run(peer,
                        (const char *const[]){bench_python(), BENCH_PEERS "/pools.py", ms, NULL});
     }
@@ -300,8 +307,10 @@ static void measure_peers(bench *b)
         int callers;
         double at_least;
     } rows[] = {
-        {"8 callers, beside ports under a checkout pool", "ports_8", WORKERS, OVER_PORTS_8},
-        {"100 callers, beside ports under a checkout pool", "ports_100", MANY_CALLERS, OVER_PORTS},
+        {"8 callers, beside Erlang's ports", "ports_8", WORKERS, OVER_PORTS_8},
+        {"100 callers, beside Erlang's ports", "ports_100", MANY_CALLERS, OVER_PORTS},
+        {"8 callers, beside Elixir's ports", "elixir_8", WORKERS, OVER_PORTS_8},
+        {"100 callers, beside Elixir's ports", "elixir_100", MANY_CALLERS, OVER_PORTS},
         {"8 callers, beside ProcessPoolExecutor", "executor_8", WORKERS, 0},
         {"100 callers, beside ProcessPoolExecutor", "executor_100", MANY_CALLERS, OVER_EXECUTOR},
         {"8 callers, beside multiprocessing.Pool", "multiprocessing_8", WORKERS, 0},
@@ -329,6 +338,8 @@ static void measure_peers(bench *b)
 
 enum { KILL_EACH_MS = 100, KILL_CALLERS = 8, ASK_EACH_MS = 20, PATIENCE_MS = 5000 };
 
+enum { ATTEMPTS = 100 }; /* more than there are kills while one waits: time is what ends it */
+
 typedef struct killing {
     mu_pool *pool;
     atomic_bool over;
@@ -336,7 +347,7 @@ typedef struct killing {
     _Atomic int64_t slowest_ns;
 } killing;
 
-/* Idempotent, and asked again by its caller when its worker has died, until `end`. */
+/* Idempotent, and run again by the pool whenever its worker has died, until `end`. */
 static mu_err ask_until(mu_pool *pool, int64_t end)
 {
     mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
@@ -347,9 +358,8 @@ static mu_err ask_until(mu_pool *pool, int64_t end)
     options.idempotent = true;
     options.deadline_ns = end; /* the system's clock is the one of bench_now */
     options.queue_timeout_ms = PATIENCE_MS;
-    do
-        err = mu_pool_execute(pool, "echo", &args, &options, NULL, NULL);
-    while (err == MU_ECRASHED && bench_now() < end);
+    options.retry = (mu_retry){.attempts = ATTEMPTS, .on = MU_RETRY_CRASHED, .backoff_ms = -1};
+    err = mu_pool_execute(pool, "echo", &args, &options, NULL, NULL);
     mu_value_clear(&args);
     return err;
 }

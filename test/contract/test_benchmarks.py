@@ -87,8 +87,10 @@ class Roundtrip(Benchmark, unittest.TestCase):
 class Load(Benchmark, unittest.TestCase):
     name = "load"
     rows = ("one CPU, callers on 8 workers: 1 caller: p50", "unpinned, callers on 8 workers: 100 callers: rate",
-            "1,000 requests by 100 callers", "queues: a request with 1000 waiting", "beside ProcessPoolExecutor",
-            "beside multiprocessing.Pool", "replacement's ready: slowest", "requests answered, of 100")
+            "1,000 requests by 100 callers", "queues: a request with 1000 waiting", "8 callers, beside Elixir's ports",
+            "100 callers, beside Erlang's ports", "beside ProcessPoolExecutor", "beside multiprocessing.Pool",
+            "replacement's ready: slowest", "requests answered, of 100")
+    peers = ("beside Erlang", "beside Elixir")
 
 
 class Actors(Benchmark, unittest.TestCase):
