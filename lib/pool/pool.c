@@ -66,6 +66,7 @@ static void on_supervisor_death(mu__death_hook *hook, mu_pid pid)
     mu_pool *pool = (mu_pool *)((char *)hook - offsetof(mu_pool, on_supervisor_death));
     if (!mu__pool_closing(pool))
         mu__pool_refuse_all(pool, MU__POOL_FAILED);
+    mu__roster_ended(pool);
 }
 
 typedef struct tree_start {

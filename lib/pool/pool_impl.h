@@ -378,6 +378,8 @@ void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__afte
     MU_REQUIRES(&pool->lock);
 /* There is a new worker supervisor, which has no children. */
 void mu__roster_clear(mu_pool *pool);
+/* The workers' supervisor has gone for good: whoever waited for a next generation has stopped. */
+void mu__roster_ended(mu_pool *pool);
 /* It shows up in mu_pool_workers: it is wanted, or has not left yet. */
 bool mu__slot_shown(const mu__slot *slot);
 /* xorshift32. */

@@ -153,6 +153,18 @@ void mu__roster_clear(mu_pool *pool)
     }
 }
 
+void mu__roster_ended(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (!slot->seats[0].inside && !slot->seats[1].inside && !slot->channel)
+            mu__slot_move_locked(slot, MU__WORKER_GONE);
+    }
+    mu__pool_changed_locked(pool);
+    mu_lock_release(&pool->lock);
+}
+
 /* ---- generations -------------------------------------------------------------------------- */
 
 /* The successor serves from now on. Its predecessor's channel has been taken. */
@@ -306,8 +318,10 @@ bool mu__slot_starting(mu__seat *seat, mu_pid actor, uint32_t *ret_generation, i
             mu__slot_move_locked(slot, MU__WORKER_GONE);
         mu__upkeep_by_locked(pool, now);
     }
-    if (serves || relieves)
-        pool->inside++; /* until the actor's state is freed */
+    if (serves || relieves) { /* until the actor's state is freed */
+        pool->inside++;
+        seat->inside++;
+    }
     mu_lock_release(&pool->lock);
     mu__after_do(pool, &after);
     mu__after_do(pool, &late);
@@ -438,6 +452,7 @@ void mu__slot_stopped(mu__seat *seat, uint32_t generation, bool last)
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     pool->inside--;
+    seat->inside--;
     if (last) {
         seat->child = false;
         mu__upkeep_by_locked(pool, now);

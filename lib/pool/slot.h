@@ -69,6 +69,7 @@ typedef struct mu__seat {
     mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
     mu_pid awaits_fork; /* its actor, while that waits until the fork server has settled */
     bool child;         /* the supervisor has a child for it, or is given one */
+    int inside;         /* actors of it, those that were killed too, until their state is freed */
 } mu__seat;
 
 /* The generation that is to relieve the serving one; there is one only while that has a channel. */
