@@ -136,6 +136,14 @@ typedef enum mu_landlock {
     MU_LANDLOCK_OPTIONAL = 1  /* it is, and its workers reach what their user may */
 } mu_landlock;
 
+/* System calls that workers, and all that they start, are refused with EPERM. */
+typedef enum mu_seccomp {
+    MU_SECCOMP_OFF = 0, /* none */
+    MU_SECCOMP_DEFAULT =
+        1, /* what no worker needs: ptrace, mount, unshare, bpf, keyctl, reboot... */
+    MU_SECCOMP_OFFLINE = 2 /* those, and sockets of other families than AF_UNIX */
+} mu_seccomp;
+
 /* Errors after which a request that is marked idempotent may be tried again; joined by |. */
 typedef enum mu_retry_class {
     MU_RETRY_CRASHED = 1 << 0,  /* MU_ECRASHED */
@@ -257,6 +265,7 @@ typedef struct mu_pool_options {
     const char *const *read_only;  /* to read and to execute; Python's own belong into it */
     const char *const *read_write; /* and to write, to make, to remove */
     mu_landlock landlock;          /* what if this kernel has none */
+    mu_seccomp seccomp;            /* doc/pool.md has the list; MU_SECCOMP_OFF */
 
     /* requests */
     int max_queue_size;           /* 1,000; -1: none waits, a busy pool answers MU_EQUEUE_FULL */

@@ -64,7 +64,8 @@
     X(LANDLOCK, "landlock_restrict_self")                                                          \
     X(MAPS, "user namespace")                                                                      \
     X(MOUNT, "mount of /proc")                                                                     \
-    X(CGROUP, "joining the cgroup")
+    X(CGROUP, "joining the cgroup")                                                                \
+    X(SECCOMP, "seccomp")
 
 typedef enum mu__step {
 #define MU__STEP_ENUM_(name, text) MU__STEP_##name,

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "base/seccomp.h"
+
 typedef struct writer {
     uint8_t *data;
     size_t capacity, used;
@@ -74,6 +76,7 @@ size_t mu__wp_encode_spawn(uint64_t request, const mu__wp_spawn *spawn, uint8_t 
     put_u32(&w, spawn->confine.uid);
     put_u32(&w, spawn->confine.gid);
     put_u32(&w, (uint32_t)spawn->confine.landlock);
+    put_u32(&w, spawn->confine.seccomp);
     return finish(&w);
 }
 
@@ -308,6 +311,9 @@ static bool get_confine(reader *r, size_t n_passed, mu__wp_spawn *s)
     s->confine.uid = get_u32(r);
     s->confine.gid = get_u32(r);
     s->confine.landlock = (int32_t)get_u32(r);
+    s->confine.seccomp = get_u32(r);
+    if (s->confine.seccomp >= MU__SECCOMP_LIMIT_)
+        return false;
     if ((s->flags & MU__SPAWN_LANDLOCK) &&
         (s->confine.landlock < 0 || (size_t)s->confine.landlock >= n_passed))
         return false;

@@ -53,7 +53,7 @@
 
 #include <muster/error.h>
 
-#define MU__WP_VERSION     4u
+#define MU__WP_VERSION     5u
 #define MU__WP_MAGIC       0x4d555731u /* "MUW1"; the handshake's layout, not the version */
 #define MU__WP_HEADER_SIZE 24u
 #define MU__WP_INLINE_MAX  (32u * 1024)       /* body; half of what any socket buffer takes */
@@ -122,6 +122,7 @@ enum {
 typedef struct mu__wp_confine {
     uint32_t uid, gid;
     int32_t landlock; /* place of the ruleset in the passed fds; before it is passed, its fd */
+    uint32_t seccomp; /* mu__seccomp; not off: MU__SPAWN_NO_NEW_PRIVS comes with it */
 } mu__wp_confine;
 
 typedef struct mu__wp_rlimit {

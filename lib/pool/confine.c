@@ -11,6 +11,7 @@
 
 #include "base/event.h"
 #include "base/landlock.h"
+#include "base/seccomp.h"
 
 /* ---- user and group ----------------------------------------------------------------------- */
 
@@ -188,6 +189,26 @@ static mu_err set_files(mu_pool *pool, const mu_pool_options *options, mu_error 
     return MU_OK;
 }
 
+/* ---- system calls ------------------------------------------------------------------------- */
+
+_Static_assert((int)MU_SECCOMP_DEFAULT == (int)MU__SECCOMP_DEFAULT &&
+                   (int)MU_SECCOMP_OFFLINE == (int)MU__SECCOMP_OFFLINE,
+               "the warden is told the number of the profile");
+
+static mu_err set_calls(mu__port_spec *spec, const mu_pool_options *options, mu_error *error)
+{
+    if (options->seccomp == MU_SECCOMP_OFF)
+        return MU_OK;
+    mu_err err = mu__seccomp_supported();
+    if (err != MU_OK)
+        return mu_error_set(error, err,
+                            "pool option seccomp: this kernel has no filters of system calls, or "
+                            "muster none for this architecture");
+    spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
+    spec->confine.seccomp = (uint32_t)options->seccomp;
+    return MU_OK;
+}
+
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 /* Numbers that are not set are not told, so that a worker has what the warden has. */
@@ -205,6 +226,8 @@ mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     if (options->no_new_privs)
         spec->flags |= MU__SPAWN_NO_NEW_PRIVS;
     mu_err err = set_user(spec, options, error);
+    if (err == MU_OK)
+        err = set_calls(spec, options, error);
     return err == MU_OK ? set_files(pool, options, error) : err;
 }
 

@@ -15,7 +15,7 @@
 #include "pool/pool_impl.h"
 
 /* MU_EINVAL with the option and the name that is nobody's, MU_ESYS + errno of the look-up, or with
- * the path that cannot be allowed; MU_ENOTSUP: no Landlock. */
+ * the path that cannot be allowed; MU_ENOTSUP: no Landlock, no seccomp. */
 mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error *error);
 /* Also if it failed, or was never called. */
 void mu__confine_free(mu_pool *pool);

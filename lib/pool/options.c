@@ -158,6 +158,7 @@ static int64_t whole_size(const mu_pool_options *options)
 static const char *const restart_words[] = {"permanent", "transient", "temporary", NULL};
 static const char *const start_words[] = {"auto", "exec", "fork_server", NULL};
 static const char *const landlock_words[] = {"required", "optional", NULL};
+static const char *const seccomp_words[] = {"off", "default", "offline", NULL};
 static const char *const balance_words[] = {"mru", "lru", "least_loaded", "weighted", NULL};
 static const char *const retry_words[] = {"crashed", "protocol", "timeout", "exception", NULL};
 
@@ -240,6 +241,7 @@ static const mu__option table[] = {
     {LIST(read_only), .check = check_paths},
     {LIST(read_write), .check = check_paths},
     {CHOICE(landlock, mu_landlock, landlock_words)},
+    {CHOICE(seccomp, mu_seccomp, seccomp_words)},
 
     {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
     {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},

@@ -19,6 +19,7 @@
 
 #include "base/event.h"
 #include "base/lock.h"
+#include "base/seccomp.h"
 #include "port/capture.h"
 #include "port/env.h"
 #include "port/oom.h"
@@ -231,8 +232,10 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
     child.umask = spec->umask;
     child.nice = spec->nice;
     child.confine = spec->confine;
-    if (spec->fork_server)
-        child.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK; /* its server wears it */
+    if (spec->fork_server) { /* its server wears both */
+        child.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK;
+        child.confine.seccomp = MU__SECCOMP_OFF;
+    }
     child.worker_id = port->worker_id;
     child.generation = port->generation;
     child.on_exit = on_exit_;

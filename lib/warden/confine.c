@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
@@ -75,6 +76,13 @@ MU_BORROWED void confine_user(const mu__wp_spawn *spec, pid_t warden, mu__child_
     }
     live_no_longer_than(warden, report); /* not before: the changes clear it */
     must(report, MU__STEP_CHDIR, mu__child_call(SYS_chdir, (long)spec->cwd, 0, 0, 0));
+}
+
+MU_BORROWED void confine_calls(const struct sock_fprog *filter, mu__child_report *report)
+{
+    if (filter->len > 0)
+        must(report, MU__STEP_SECCOMP,
+             mu__child_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)filter, 0));
 }
 
 MU_BORROWED static void live_no_longer_than(pid_t warden, mu__child_report *report)

@@ -8,6 +8,7 @@
  *     error = confine_check(&spec, passed, &step);  // in the warden, before the clone
  *     confine_rights(&spec, passed, &report);     // in the child, while it has all its fds
  *     confine_user(&spec, warden, &report);       // after its limits
+ *     confine_calls(filter, &report);             // last before it executes its program
  *
  * A worker of a fork server is not confined here: its server was, by the same spec, before it
  * executed its interpreter, and its workers inherit that.
@@ -16,6 +17,8 @@
  */
 #ifndef MU_WARDEN_CONFINE_H
 #define MU_WARDEN_CONFINE_H
+
+#include <linux/filter.h>
 
 #include "base/child.h"
 #include "base/warden_proto.h"
@@ -34,5 +37,9 @@ void confine_user(const mu__wp_spawn *spec, pid_t warden, mu__child_report *repo
 /* Gives up what an exec could gain, and the files that it is not to reach; `passed` are the fds
  * that came with the spawn. Ends the child when it cannot. */
 void confine_rights(const mu__wp_spawn *spec, const int *passed, mu__child_report *report);
+
+/* Puts on a filter of system calls, of which the only one still to come is execve; an empty one is
+ * none. Ends the child when it cannot. */
+void confine_calls(const struct sock_fprog *filter, mu__child_report *report);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/child.h"
 #include "base/proc.h"
+#include "base/seccomp.h"
 #include "warden/confine.h"
 
 #include <errno.h>
@@ -23,10 +24,13 @@ struct plan {
     pid_t warden;
     mu__child_fd fds[MU__WP_FDS_MAX + 3];
     size_t n_fds;
+    struct sock_filter filter[MU__SECCOMP_FILTER_MAX];
+    struct sock_fprog calls; /* which it is refused */
     mu__child_report report;
 };
 
 static void plan_fds(struct plan *plan, const mu__wp_spawn *spec, const int *passed);
+static bool plan_calls(struct plan *plan, const mu__wp_spawn *spec);
 static int child_body(void *arg);
 static void child_limits(struct plan *plan);
 static void undo(pid_t pid, int pidfd);
@@ -47,6 +51,10 @@ void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__w
         return;
     }
     plan_fds(&plan, spec, passed);
+    if (!plan_calls(&plan, spec)) {
+        *ret = (mu__wp_spawned){.error = ENOSYS, .step = MU__STEP_SECCOMP};
+        return;
+    }
     pid_t pid =
         mu__child_clone(child_body, stack, sizeof stack, CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
     if (pid < 0) {
@@ -70,6 +78,16 @@ void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__w
     children_add(c, pid, st.start, spec->mark);
     *ret = (mu__wp_spawned){.pid = pid, .start = st.start};
     *ret_pidfd = pidfd;
+}
+
+/* False: nobody knows the numbers of this architecture's calls. */
+static bool plan_calls(struct plan *plan, const mu__wp_spawn *spec)
+{
+    if (spec->confine.seccomp == MU__SECCOMP_OFF)
+        return true;
+    size_t length = mu__seccomp_build((mu__seccomp)spec->confine.seccomp, plan->filter);
+    plan->calls = (struct sock_fprog){(unsigned short)length, plan->filter};
+    return length > 0;
 }
 
 /* Merges what was asked for with /dev/null for 0 to 2; stays sorted by target. */
@@ -118,6 +136,7 @@ MU_BORROWED static int child_body(void *arg)
     confine_user(spec, plan->warden, &plan->report);
     const uint64_t none = 0;
     (void)mu__child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
+    confine_calls(&plan->calls, &plan->report);
     long result =
         mu__child_call(SYS_execve, (long)spec->path, (long)spec->argv, (long)spec->envp, 0);
     mu__child_fail(&plan->report, MU__STEP_EXECVE, (int)-result);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/seccomp.h"
 #include "support/mu_test.h"
 
 static char arg0[] = "python3", arg1[] = "-c", arg2[] = "", env0[] = "A=1", env1[] = "B=two words";
@@ -24,7 +25,7 @@ static mu__wp_spawn example(void)
                           .rlimits = {{RLIMIT_AS, 1, UINT64_MAX}, {RLIMIT_CORE, 0, 0}},
                           .n_fds = 3,
                           .fds = {{0, MU__WP_FD_NULL}, {3, 1}, {4, 0}},
-                          .confine = {.uid = 1000, .gid = 100, .landlock = 1}};
+                          .confine = {.uid = 1000, .gid = 100, .landlock = 1, .seccomp = 1}};
 }
 
 /* Decodes header and body of one message into `ret`. */
@@ -55,6 +56,7 @@ MU_TEST(warden_proto, a_spawn_arrives_as_it_was_sent)
     mu_check_eq(got.nice, -5);
     mu_check_eq(got.confine.uid, 1000u);
     mu_check_eq(got.confine.gid, 100u);
+    mu_check_eq(got.confine.seccomp, 1u);
     mu_check_eq(got.rlimits[0].hard, UINT64_MAX);
     mu_check_eq(mu__wp_encode_spawn(42, &got, again, sizeof again), size);
     mu_check_mem(data, again, size);
@@ -135,7 +137,9 @@ MU_TEST(warden_proto, a_spawn_that_makes_no_sense_is_refused)
     spec.confine.landlock = 1;
     mu_check_ok(decode_changed(spec, 2));
     spec.flags &= ~(uint32_t)MU__SPAWN_USER;
-    mu_check_ok(decode_changed(spec, 2)); /* nobody asks for it */
+    mu_check_ok(decode_changed(spec, 2));      /* nobody asks for it */
+    spec.confine.seccomp = MU__SECCOMP_LIMIT_; /* a profile that this warden does not have */
+    mu_check_err(decode_changed(spec, 2), MU_EDECODE);
 }
 
 MU_TEST(warden_proto, the_small_messages_arrive_as_they_were_sent)

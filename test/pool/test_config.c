@@ -155,7 +155,7 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
                                "preload = json os.path\n"
                                "user = daemon\ngroup = 12\n"
                                "read_only = /usr '/with blanks'\nread_write = /tmp\n"
-                               "landlock = optional\n"
+                               "landlock = optional\nseccomp = default\n"
                                "retry_on = exception  crashed\n",
                                "", NULL);
     mu_pool_options o = filled(config, NULL);
@@ -177,6 +177,7 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     mu_check_str(o.read_only[1], "/with blanks");
     mu_check_str(o.read_write[0], "/tmp");
     mu_check_eq(o.landlock, MU_LANDLOCK_OPTIONAL);
+    mu_check_eq(o.seccomp, MU_SECCOMP_DEFAULT);
     mu_check_eq(o.start_method, MU_START_FORK_SERVER);
     mu_check_str(o.preload[1], "os.path");
     mu_check_eq(o.n_rlimits, 3u);
@@ -186,7 +187,7 @@ MU_TEST(config, each_type_of_option_is_read_and_written)
     mu_check_eq(o.rlimits[1].hard, UINT64_C(2) << 30);
     mu_check_eq(o.rlimits[2].soft, (uint64_t)RLIM_INFINITY);
     mu_check_eq(o.retry.on, (unsigned)(MU_RETRY_CRASHED | MU_RETRY_EXCEPTION));
-    check_line(config, &o, "retry_on = crashed exception ; pool.ini:22");
+    check_line(config, &o, "retry_on = crashed exception ; pool.ini:23");
     check_line(config, &o, "retry_attempts = 3 ; default");
     check_line(config, &o, "max_frame = 16777216 ; pool.ini:3");
     check_line(config, &o, "max_queue_size = none ; pool.ini:4");

@@ -42,7 +42,7 @@ _FIXED = struct.Struct("=IIiiQ")
 _RLIMIT = struct.Struct("=iQQ")
 _FD = struct.Struct("=ii")
 _COUNT = struct.Struct("=I")
-_CONFINE = struct.Struct("=IIi")
+_CONFINE = struct.Struct("=IIiI")
 _REPLY = struct.Struct("=iiI")
 _PACKET_MAX = 1 << 20
 _FDS_MAX = 16
@@ -290,7 +290,7 @@ class Request:
             for _ in range(*self._take(_COUNT)):
                 name, _, value = self._text().partition(b"=")
                 self.environment.setdefault(name, value)  # the first of a name is the one that is found
-            self.uid, self.gid, _ = self._take(_CONFINE)
+            self.uid, self.gid, _, _ = self._take(_CONFINE)
         except struct.error:
             raise OSError(errno.EBADMSG, "a request that cannot be understood") from None
         if self.flags & ~(NO_NEW_PRIVS | UMASK | NICE | USER | GROUP):
