@@ -9,10 +9,20 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <muster/system.h>
+
 #include "base/sys.h"
+#include "support/mu_role.h"
 #include "support/mu_test.h"
 
 /* A daemon that no mark, no group and no parent leads to; and the worker that left it. */
@@ -108,4 +118,72 @@ MU_TEST(strict, no_child_can_signal_its_warden)
                 sizeof text);
     mu_check_str(text, "tried\n");
     peer_stop(&p);
+}
+
+/* ---- where there are no namespaces --------------------------------------------------------- */
+
+/* From now on clone answers `error` when it is asked for a namespace. */
+static void withhold_namespaces(int error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_NEWPID | CLONE_NEWUSER, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    mu_check_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    mu_check_eq(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
+}
+
+/* Says how a strict system starts, and how one that is not. */
+MU_ROLE(host_without_namespaces)
+{
+    mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+    mu_error error = MU_ERROR_INIT;
+    mu_system *system = NULL;
+    withhold_namespaces(atoi(argv[1]));
+    options.strict = true;
+    mu_err err = mu_system_start(&options, &system, &error);
+    printf("%d %s\n", err, error.message);
+    mu_check(system == NULL);
+    mu_error_clear(&error);
+    options.strict = false;
+    mu_check_ok(mu_system_start(&options, &system, &error));
+    mu_check_eq(mu_system_stop(&system), 0u);
+    puts("started");
+    return 0;
+}
+
+/* Never without namespaces instead: a promise that is not kept is worse than none. */
+static void check_refused_where_clone_says(int error)
+{
+    char number[16], expected[16];
+    (void)snprintf(number, sizeof number, "%d", error);
+    (void)snprintf(expected, sizeof expected, "%d ", MU_ERRNO(error));
+    mu_role role = mu_role_start("host_without_namespaces", number, NULL);
+    const char *line = mu_role_line(&role, 20000);
+    mu_check(line != NULL);
+    mu_check_eq(strncmp(line, expected, strlen(expected)), 0);
+    mu_check_contains(line, "in namespaces, as option strict wants it: clone: ");
+    mu_check_contains(line, strerror(error));
+    line = mu_role_line(&role, 20000);
+    mu_check_str(line ? line : "nothing", "started");
+    mu_check_eq(mu_role_end(&role, 20000), 0);
+}
+
+MU_TEST(strict, is_refused_where_a_container_withholds_namespaces)
+{
+    check_refused_where_clone_says(EPERM);
+}
+
+MU_TEST(strict, is_refused_where_the_kernel_has_no_namespaces)
+{
+    check_refused_where_clone_says(EINVAL);
+}
+
+MU_TEST(strict, is_refused_where_there_are_too_many_namespaces)
+{
+    check_refused_where_clone_says(ENOSPC);
 }
