@@ -76,6 +76,12 @@ static mu_message forty_ms(void *item)
     return mu_message_copy(1, item, sizeof(int));
 }
 
+static mu_message hang(void *item)
+{
+    (void)mu_sleep(60000); /* until it is killed */
+    return mu_message_copy(1, item, sizeof(int));
+}
+
 static mu_stream_options options_for(mu_task_fn fn, size_t n, size_t width)
 {
     fill_items();
@@ -186,12 +192,13 @@ MU_TEST(stream, TASK_11_the_limit_is_per_task_from_its_own_start)
 {
     mu_system *system = start_system();
     mu_stream_options options = options_for(forty_ms, 3, 1);
-    options.timeout_ms = 3000; /* all three together may take longer than one */
+    options.timeout_ms = 10000; /* all three together may take longer than one */
     mu_stream *stream = start(system, &options);
     for (int i = 0; i < 3; i++)
         (void)take(stream);
     mu_stream_stop(&stream);
     options.timeout_ms = 5;
+    options.fn = hang;
     stream = start(system, &options);
     mu_stream_result r;
     mu_check_eq(mu_stream_next(stream, &r), MU_ETIMEOUT);
@@ -330,7 +337,7 @@ static void at_the_limit(mu_system *system)
     limited.max_children = 2;
     mu_pid supervisor;
     mu_check_ok(mu_dynamic_supervisor_start(system, &limited, &supervisor, NULL));
-    mu_stream_options options = options_for(forty_ms, 5, 3);
+    mu_stream_options options = options_for(hang, 5, 3); /* none frees its place before */
     options.supervisor = supervisor;
     mu_stream *stream = start(system, &options);
     mu_stream_result r;

@@ -221,12 +221,13 @@ static void callers_end(mu_system *system)
 {
     leaver abnormal = {.normally = false}, normal = {.normally = true};
     (void)run_caller(system, leave_task_behind, &abnormal);
-    mu_wait_until(atomic_load(&abnormal.gate.told), 5000);
+    mu_wait_until(atomic_load(&abnormal.gate.told), 10000);
+    mu_wait_until(mu_system_actors(system) == 1, 10000); /* told, it has still to end */
     (void)run_caller(system, leave_task_behind, &normal);
     mu_check_eq(mu_system_actors(system), 2u);
     mu_check(!atomic_load(&normal.gate.told));
     atomic_store(&normal.gate.open, true);
-    mu_wait_until(mu_system_actors(system) == 1, 5000);
+    mu_wait_until(mu_system_actors(system) == 1, 10000);
 }
 
 MU_TEST(task, TASK_02_a_caller_that_ends_abnormally_takes_the_task_along_a_normal_one_does_not)

@@ -120,7 +120,7 @@ static void body_kill(mu_system *system)
     mu_check_ok(mu_exit_signal(pid, &kill));
     mu_check(!mu_alive(pid));
     mu_check_eq(await_down_within(ref, 5000).cls, MU_REASON_KILLED);
-    mu_wait_until(mu_system_abandoned_threads(system) == 0, 2000);
+    mu_wait_until(mu_system_abandoned_threads(system) == 0, 10000);
 }
 MU_TEST(actor, LINK_04_kill_cannot_be_trapped_and_is_reported_as_killed)
 {
@@ -321,7 +321,7 @@ MU_TEST(actor, a_label_names_the_thread)
     o.label = "fifteen bytes of a longer label";
     mu_pid pid;
     mu_check_ok(mu_spawn(system, &o, check_label, NULL, &pid));
-    mu_wait_until(!mu_alive(pid), 2000);
+    mu_wait_until(!mu_alive(pid), 10000);
     mu_check_eq(mu__runtime_stop(&system), 0u);
 }
 
@@ -342,7 +342,7 @@ MU_TEST(actor, undelivered_payloads_are_destroyed)
     for (int i = 0; i < 100; i++)
         mu_check_ok(mu_send(pid, mu_message_take(VALUE, malloc(8), 8, count_destroy)));
     atomic_store(&spin_on, false);
-    mu_wait_until(!mu_alive(pid), 2000);
+    mu_wait_until(!mu_alive(pid), 10000);
     mu_check_ok(mu_send(pid, mu_message_take(VALUE, malloc(8), 8, count_destroy)));
     mu_check_eq(mu__runtime_stop(&system), 0u);
     mu_check_eq(atomic_load(&destroyed), 101);
