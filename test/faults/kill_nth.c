@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/mu_marked.h"
 #include "support/mu_role.h"
 #include "support/mu_test.h"
 
@@ -72,7 +73,7 @@ void kill_nth(const char *role, const char *argument, kill_who who, int n, kill_
 {
     static tracer t;
     mu_role host = mu_role_start(role, kill_who_name(who), argument, NULL);
-    *ret_run = (kill_run){.host = host.pid, .call = KILL_NONE};
+    *ret_run = (kill_run){.host = mu_marked_host(host.pid), .call = KILL_NONE};
     t = (tracer){.who = who, .n = n, .run = ret_run};
     begin(&t);
     while (t.count > 0 && !t.over)
@@ -91,7 +92,7 @@ void kill_nth(const char *role, const char *argument, kill_who who, int n, kill_
 static void begin(tracer *t)
 {
     int status;
-    pid_t host = t->run->host;
+    pid_t host = t->run->host.pid;
     mu_check_eq(waitpid(host, &status, WUNTRACED), host);
     mu_check(WIFSTOPPED(status));
     mu_check_msg(ptrace(PTRACE_SEIZE, host, NULL, OPTIONS) == 0, "PTRACE_SEIZE: %s",
@@ -102,7 +103,7 @@ static void begin(tracer *t)
 
 static void on_end(tracer *t, tracee *at, int status)
 {
-    if (at->tid == t->run->host) {
+    if (at->tid == t->run->host.pid) {
         t->run->status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
         t->over = t->ended = true;
     }

@@ -23,7 +23,7 @@
 #ifndef MU_TEST_KILL_NTH_H
 #define MU_TEST_KILL_NTH_H
 
-#include <sys/types.h>
+#include "base/proc.h"
 
 /* X(name, text): who. */
 #define KILL_WHOS(X)                                                                               \
@@ -43,7 +43,7 @@ const char *kill_who_name(kill_who who);
 enum { KILL_NONE = -1 };
 
 typedef struct kill_run {
-    pid_t host;
+    mu__proc_id host;
     long call;                 /* the number of the system call, KILL_NONE if nobody was killed */
     int calls[KILL_WHO_COUNT]; /* made by each, until the kill */
     int status;                /* of the host: its exit status, or minus the signal */

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "pool/fork_rig.h"
+#include "support/mu_marked.h"
 #include "support/mu_role.h"
-#include "warden/warden_peer.h"
 
 static const char misfit[] = MU_TEST_ROOT "/faults/workers/misfit.py";
 
@@ -191,13 +191,14 @@ MU_TEST(forks, H1_neither_server_nor_worker_outlives_a_host_that_is_killed, .tim
     int64_t rounds = mu_test_size(6, 200);
     for (int64_t i = 0; i < rounds; i++) {
         mu_role host = mu_role_start("forking_host", NULL);
+        const mu__proc_id self = mu_marked_host(host.pid);
         mu_check_str(mu_role_line(&host, 30000), "ready");
         struct pollfd never = {.fd = host.out, .events = 0};
         (void)poll(&never, 1, (int)(i * 7 % 50));
-        mu_check_gt(processes_of_host(host.pid), 0);
+        mu_check_gt(mu_marked_by(self), 0);
         mu_check_eq(kill(host.pid, SIGKILL), 0);
-        bool clean = mu_poll_until(processes_of_host(host.pid) == 0, 1000);
-        mu_check_msg(clean, "%d processes are left", processes_of_host(host.pid));
+        bool clean = mu_poll_until(mu_marked_by(self) == 0, 1000);
+        mu_check_msg(clean, "%d processes are left", mu_marked_by(self));
         (void)mu_role_end(&host, 5000);
     }
 }

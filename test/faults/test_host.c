@@ -9,8 +9,8 @@
 
 #include "fault_rig.h"
 
+#include "support/mu_marked.h"
 #include "support/mu_role.h"
-#include "warden/warden_peer.h"
 
 /* ---- H1 ------------------------------------------------------------------------------------ */
 
@@ -57,15 +57,16 @@ static void end_host(way how, int after_ms)
     char after[16];
     snprintf(after, sizeof after, "%d", how >= EXITS ? after_ms : 600000);
     mu_role host = mu_role_start("host", names[how], after, NULL);
+    const mu__proc_id self = mu_marked_host(host.pid);
     struct pollfd never = {.fd = host.out, .events = 0};
     (void)poll(&never, 1, after_ms);
     if (how < EXITS)
         mu_check_eq(kill(host.pid, how == KILLED ? SIGKILL : SIGSEGV), 0);
     else
         mu_wait_until(!fault_process_lives(host.pid), 5000);
-    bool clean = mu_poll_until(processes_of_host(host.pid) == 0, 1000);
+    bool clean = mu_poll_until(mu_marked_by(self) == 0, 1000);
     mu_check_msg(clean, "a host that %s after %d ms leaves %d processes", names[how], after_ms,
-                 processes_of_host(host.pid));
+                 mu_marked_by(self));
     (void)mu_role_end(&host, 5000);
 }
 

@@ -23,8 +23,8 @@
 #include "fault_rig.h"
 #include "kill_nth.h"
 
+#include "support/mu_marked.h"
 #include "support/mu_role.h"
-#include "warden/warden_peer.h"
 
 enum { WORKERS = 2, PATIENCE_MS = 10000, LIFE_S = 60 };
 
@@ -215,7 +215,7 @@ static bool kill_at(const matrix *m, int n, kill_run *ret_run)
     snprintf(where, sizeof where, "%s, call %d (%ld)", kill_who_name(m->who), n, ret_run->call);
     int expected = killed && m->who == KILL_HOST ? -SIGKILL : 0;
     mu_check_msg(ret_run->status == expected, "%s: the host ends with %d", where, ret_run->status);
-    mu_check_msg(ret_run->left == 0 && processes_of_host(ret_run->host) == 0,
+    mu_check_msg(ret_run->left == 0 && mu_marked_by(ret_run->host) == 0,
                  "%s: %d processes outlive the host", where, ret_run->left);
     check_next_start(where);
     return killed;

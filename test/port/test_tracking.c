@@ -531,18 +531,18 @@ MU_TEST(tracking, S3_a_start_that_cannot_tell_its_boot_throws_no_file_of_another
 MU_TEST(tracking, S3_a_host_killed_at_any_write_of_its_file_leaves_nothing_that_is_not_swept,
         .timeout = 120)
 {
-    char dir[64], nth[16], host_id[32];
+    char dir[64], nth[16];
     bool whole = false;
     make_dir(dir);
     for (int n = 1; !whole; n++) {
         snprintf(nth, sizeof nth, "%d", n);
         mu_role host = mu_role_start("tracked_host", dir, nth, NULL);
+        const mu__proc_id self = mu_marked_host(host.pid);
         whole = mu_role_line(&host, 20000) != NULL; /* it came through: there is no n-th */
-        snprintf(host_id, sizeof host_id, "%d-", (int)host.pid);
         (void)kill(host.pid, SIGKILL);
         mu_check_eq(mu_role_end(&host, 10000), -SIGKILL);
         mu_system *system = start(dir);
-        mu_wait_until(mu_marked_prefix(MU__ENV_RUN_ID, host_id) == 0, 5000);
+        mu_wait_until(mu_marked_by(self) == 0, 5000);
         mu_check_eq(mu_system_stop(&system), 0u);
         mu_check_eq(files_in(dir), 0);
         mu_check_lt(n, 40);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "faults/fault_rig.h"
-#include "warden/warden_peer.h"
+#include "support/mu_marked.h"
 
 enum { RSS_MOST_KB = 1024 };
 
@@ -32,7 +32,7 @@ static void start_ask_stop(void)
     fault_open(&rig);
     mu_check_ok(rig_run(&rig.pool, "ping"));
     fault_close(&rig);
-    mu_check_eq(processes_of_host(getpid()), 0);
+    mu_check_eq(mu_marked_by(mu_marked_host(getpid())), 0);
 }
 
 MU_TEST(cycles, R7_starts_and_stops_without_end_leave_nothing, .timeout = 7200)

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "faults/fault_rig.h"
-#include "warden/warden_peer.h"
+#include "support/mu_marked.h"
 
 enum { WORKERS = 4, CALLERS = 4, OUTSTANDING = 8, FAULT_EVERY_MS = 400 };
 
@@ -374,7 +374,8 @@ static void check_processes(soak *s)
 {
     mu_tracking_report report;
     mu_tracking_stats stats;
-    mu_wait_until(processes_of_host(getpid()) == WORKERS + 1, 10000); /* and the warden */
+    const mu__proc_id host = mu_marked_host(getpid());
+    mu_wait_until(mu_marked_by(host) == WORKERS + 1, 10000); /* and the warden */
     mu_check_ok(mu_tracking_validate(s->rig.pool.system, &report));
     mu_check_eq(report.alive, (size_t)WORKERS);
     mu_check(report.file_ok);

@@ -2,6 +2,7 @@
  * The host, seen from its warden: hosts that end in every way, and hosts that do odd things with
  * signals, threads and children. Hosts are forked copies of the test.
  */
+#include "support/mu_marked.h"
 #include "warden_peer.h"
 
 #include <errno.h>
@@ -88,12 +89,13 @@ MU_TEST(host_end, h1_leaves_nothing_behind_when_the_host_is_killed_while_it_star
             for (;;)
                 (void)peer_sh(&p, "trap '' TERM; sleep 1000; :");
         }
+        const mu__proc_id self = mu_marked_host(host);
         /* The launch takes two milliseconds or so. */
         struct timespec moment = {.tv_nsec = rand() % (4000000 * MU_TEST_SCALE)};
         nanosleep(&moment, NULL);
         mu_check_eq(kill(host, SIGKILL), 0);
         mu_check_eq(waitpid(host, NULL, 0), host);
-        mu_wait_until(processes_of_host(host) == 0, 1000);
+        mu_wait_until(mu_marked_by(self) == 0, 1000);
     }
 }
 

@@ -237,13 +237,6 @@ int processes_of_run(const char *run_id)
     return mu_marked(MU__ENV_RUN_ID, run_id);
 }
 
-int processes_of_host(int host_pid)
-{
-    char prefix[32];
-    snprintf(prefix, sizeof prefix, "%d-", host_pid);
-    return mu_marked_prefix(MU__ENV_RUN_ID, prefix);
-}
-
 bool process_exists(int pid)
 {
     mu__proc_stat st;

@@ -69,8 +69,6 @@ mu__wp_header peer_receive(peer *p, uint8_t body[MU__WP_SMALL]);
 
 /* Number of living processes (zombies not counted) whose environment names this run. */
 int processes_of_run(const char *run_id);
-/* The same for all runs of one host. */
-int processes_of_host(int host_pid);
 /* Is there such a process, zombie or not? */
 bool process_exists(int pid);
 /* Reads a small file, or what stands in a pipe until its end. */
