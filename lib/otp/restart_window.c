@@ -17,17 +17,23 @@ void mu__restart_window_deinit(mu__restart_window *window)
     window->times = NULL;
 }
 
-/* While the ring grows it has never wrapped: the oldest restart stands first. */
+static size_t oldest(const mu__restart_window *window)
+{
+    return (window->next + window->room - window->length) % window->room;
+}
+
+/* A ring of twice the room, with the oldest first. */
 static bool make_room(mu__restart_window *window)
 {
-    if (window->length < window->room || window->room == window->limit)
-        return true;
     size_t room = window->room ? 2 * window->room : FIRST_ROOM;
-    if (room > window->limit)
-        room = window->limit;
-    int64_t *times = realloc(window->times, room * sizeof *times);
+    int64_t *times = malloc(room * sizeof *times);
     if (!times)
         return false;
+    for (size_t i = 0, at = window->room ? oldest(window) : 0; i < window->length; i++) {
+        times[i] = window->times[at];
+        at = (at + 1) % window->room;
+    }
+    free(window->times);
     window->times = times;
     window->next = window->length;
     window->room = room;
@@ -36,14 +42,14 @@ static bool make_room(mu__restart_window *window)
 
 bool mu__restart_window_add(mu__restart_window *window, int64_t now)
 {
-    if (window->limit == 0 || !make_room(window))
+    while (window->length > 0 && now - window->times[oldest(window)] > window->period)
+        window->length--;
+    if (window->length == window->limit)
         return false;
-    bool full = window->length == window->limit;
-    if (full && now - window->times[window->next] <= window->period)
+    if (window->length == window->room && !make_room(window))
         return false;
     window->times[window->next] = now;
     window->next = (window->next + 1) % window->room;
-    if (!full)
-        window->length++;
+    window->length++;
     return true;
 }

@@ -3,8 +3,8 @@
  *
  * A supervisor may restart its children `limit` times within any stretch of `period`; the restart
  * that would be one more makes it give up. A sliding window, as in OTP's supervisor.erl, in
- * nanoseconds instead of truncated seconds. Only the last `limit` restarts matter: if the oldest of
- * them lies within the period there is no room for another.
+ * nanoseconds instead of truncated seconds. What lies further back than the period is forgotten, so
+ * the record is as large as the most restarts that there were in one, however long it all goes on.
  *
  *     mu__restart_window window;
  *     mu__restart_window_init(&window, 3, 5 * MU_SECOND);
@@ -24,7 +24,7 @@
 typedef struct mu__restart_window {
     size_t limit;
     int64_t period;
-    int64_t *times; /* a ring of the last restarts */
+    int64_t *times; /* a ring of those within the period, `length` of them before `next` */
     size_t room, next, length;
 } mu__restart_window;
 

@@ -31,6 +31,17 @@ MU_TEST(restart_window, SUP_12_the_window_slides)
     mu__restart_window_deinit(&window);
 }
 
+MU_TEST(restart_window, remembers_no_more_than_a_period_of_restarts)
+{
+    mu__restart_window window;
+    mu__restart_window_init(&window, 1000000, 100);
+    for (int64_t now = 0; now < 1000000; now += 10) /* eleven within any hundred */
+        mu_check(mu__restart_window_add(&window, now));
+    mu_check_eq(window.length, 11u);
+    mu_check_eq(window.room, 16u);
+    mu__restart_window_deinit(&window);
+}
+
 /* What the window has to say, the slow way. */
 static bool allowed(const int64_t *times, size_t n, size_t limit, int64_t period, int64_t now)
 {
