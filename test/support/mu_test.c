@@ -12,6 +12,9 @@
 /* What --full multiplies deadlines by: its sizes are up to some hundred times those of a push. */
 #define FULL_FACTOR 60.0
 
+/* What one look of a wait costs at most; see mu_test_has_patience. */
+#define LOOK_MOST_MS 250
+
 static bool full_run(void)
 {
     const char *full = getenv("MUSTER_TEST_FULL");
@@ -43,6 +46,20 @@ int64_t mu_test_now_ms(void)
 void mu_test_nap(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+}
+
+mu_test_patience mu_test_patience_of(int64_t ms)
+{
+    return (mu_test_patience){.left_ms = ms, .looked_at = mu_test_now_ms()};
+}
+
+bool mu_test_has_patience(mu_test_patience *patience)
+{
+    int64_t now = mu_test_now_ms(), passed = now - patience->looked_at;
+
+    patience->left_ms -= passed < LOOK_MOST_MS ? passed : LOOK_MOST_MS;
+    patience->looked_at = now;
+    return patience->left_ms > 0;
 }
 
 int64_t mu_test_size(int64_t quick, int64_t full)

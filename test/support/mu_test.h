@@ -178,12 +178,15 @@ void mu_test_register(mu_test_case *test);
                          (long long)(ms)*MU_TEST_SCALE);                                           \
     } while (0)
 
-/* The same as an expression: true as soon as `cond` holds, false at the deadline. */
+/*
+ * The same as an expression: true as soon as `cond` holds, false at the deadline. A machine that
+ * stood still meanwhile is not held against what is waited for: see mu_test_has_patience.
+ */
 #define mu_poll_until(cond, ms)                                                                    \
     __extension__({                                                                                \
-        int64_t mu_end_ = mu_test_now_ms() + (int64_t)(ms)*MU_TEST_SCALE;                          \
+        mu_test_patience mu_left_ = mu_test_patience_of((int64_t)(ms)*MU_TEST_SCALE);              \
         bool mu_hit_;                                                                              \
-        while (!(mu_hit_ = (cond)) && mu_test_now_ms() < mu_end_)                                  \
+        while (!(mu_hit_ = (cond)) && mu_test_has_patience(&mu_left_))                             \
             mu_test_nap();                                                                         \
         mu_hit_;                                                                                   \
     })
@@ -214,6 +217,19 @@ int64_t mu_test_now_ms(void);
 
 /* Sleeps for half a millisecond: the slice of mu_poll_until. */
 void mu_test_nap(void);
+
+/* What is left of a wait. */
+typedef struct mu_test_patience {
+    int64_t left_ms, looked_at;
+} mu_test_patience;
+
+mu_test_patience mu_test_patience_of(int64_t ms);
+/*
+ * Takes the time since the last look from it, but never more than 250 ms for one look: when a whole
+ * machine is paused for seconds, or waits for its disk, the one who waits has not seen that nothing
+ * happened for so long. False: none is left.
+ */
+bool mu_test_has_patience(mu_test_patience *patience);
 
 /* Seconds after which a test with this .timeout (0: the default) is ended: scaled, and long under
  * --full. */

@@ -46,8 +46,12 @@ int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 static snapshot baseline;
 static char mark[64]; /* "MUSTER_TEST_MARK=pid-time", empty until the first test of the process */
-static char run[64];  /* "MUSTER_RUN_ID=pid-": how the run id of every system of this process begins */
+static char
+    run[64]; /* "MUSTER_RUN_ID=pid-": how the run id of every system of this process begins */
+static unsigned long long
+    begun; /* when this process began; its pid may have been another's before */
 
+static unsigned long long start_of(int pid);
 static void take(snapshot *shot);
 static bool same(const snapshot *now, char *why, size_t why_size);
 
@@ -78,6 +82,7 @@ void mu_test_begin(void)
     setenv(MARK_NAME, value, 1);
     snprintf(mark, sizeof mark, MARK_NAME "=%s", value);
     snprintf(run, sizeof run, "MUSTER_RUN_ID=%d-", (int)getpid());
+    begun = start_of(getpid());
     wake_sanitizer_thread();
     take(&baseline);
 }
@@ -171,6 +176,22 @@ static bool describe(int pid, char *line, size_t size)
     return true;
 }
 
+/* In clock ticks after boot: field 22. 0: it is gone. */
+static unsigned long long start_of(int pid)
+{
+    char path[64], stat[1024], *end;
+    unsigned long long start = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_file(path, stat, sizeof stat) > 0 && (end = strrchr(stat, ')')))
+        (void)sscanf(
+            end + 1,
+            " %*c"
+            " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+            &start);
+    return start;
+}
+
 static void visit_children_of_thread(int tid, char *text)
 {
     char path[96], list[4096], line[512], *cursor = list, *end;
@@ -207,7 +228,7 @@ static void visit_stray(int pid, char *text)
 {
     char line[512];
 
-    if (pid != getpid() && (getsid(pid) == getpid() || marked(pid)) &&
+    if (pid != getpid() && start_of(pid) >= begun && (getsid(pid) == getpid() || marked(pid)) &&
         describe(pid, line, sizeof line) && !strstr(line, " zombie"))
         append(text, line);
 }

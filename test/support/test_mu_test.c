@@ -65,19 +65,21 @@ MU_ROLE(leaves_a_zombie)
     return 0;
 }
 
-/* An orphan in a session of its own is known by its environment alone. The alarm ends it should
- * nobody else. */
+/* An orphan in a session of its own is known by its environment alone. It ends with its role. */
 MU_ROLE(leaves_an_orphan)
 {
-    int executed[2]; /* closed by the exec */
+    int life[2], executed[2]; /* closed by the role's end, and by the exec */
     char nothing;
 
+    mu_check_eq(pipe2(life, O_CLOEXEC), 0);
     mu_test_begin();
     mu_check_eq(pipe2(executed, O_CLOEXEC), 0);
     if (fork() == 0) {
         setsid();
-        if (fork() == 0)
-            execl("/bin/sleep", "sleep", MU_TEST_SANITIZED ? "15" : "3", (char *)NULL);
+        if (fork() == 0) {
+            dup2(life[0], STDIN_FILENO);
+            execl("/bin/cat", "cat", (char *)NULL);
+        }
         _exit(0);
     }
     wait(NULL);
@@ -114,7 +116,7 @@ MU_TEST(mu_test, fails_a_test_that_leaves_something)
     for (int i = 0; i < COUNT; i++)
         roles[i] = mu_role_start(names[i], NULL);
     for (int i = 0; i < COUNT; i++)
-        mu_check_msg(mu_role_end(&roles[i], 10000) == -SIGABRT, "%s was not aborted", names[i]);
+        mu_check_msg(mu_role_end(&roles[i], 60000) == -SIGABRT, "%s was not aborted", names[i]);
 }
 
 MU_TEST(mu_test, waits_only_as_long_as_the_condition_is_false)
@@ -136,4 +138,16 @@ MU_TEST(mu_test, knows_quick_sizes_from_full_ones)
     unsetenv("MUSTER_TEST_FULL");
     mu_check_eq(mu_test_size(3, 1000), 3);
     mu_check_le(mu_test_deadline(1), MU_TEST_SCALE);
+}
+
+MU_TEST(mu_test, does_not_lose_its_patience_while_the_machine_stands_still)
+{
+    mu_test_patience patience = mu_test_patience_of(1000);
+    int looks = 0;
+
+    do {
+        looks++;
+        patience.looked_at -= 10000; /* ten seconds went by unseen */
+    } while (mu_test_has_patience(&patience));
+    mu_check_eq(looks, 4);
 }

@@ -355,6 +355,24 @@ static bool only_the_warden_is_left(const peer *p)
     return !mu_poll_until(processes_of_run(p->run_id) != 1, 15);
 }
 
+static bool show(pid_t pid, void *run_id)
+{
+    char value[MU__WP_RUN_ID_MAX], path[32], stat[1024];
+    if (mu__proc_environ(pid, MU__ENV_RUN_ID, value, sizeof value) != MU_OK ||
+        strcmp(value, run_id) != 0)
+        return true;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    read_file_text(path, stat, sizeof stat);
+    (void)fputs(stat, stderr);
+    return true;
+}
+
+/* Who is left, for the one who has to find out why. */
+static void show_run(char *run_id)
+{
+    mu_check_ok(mu__proc_each(show, run_id));
+}
+
 MU_TEST(warden, finds_what_is_between_fork_and_exec_when_its_worker_dies, .timeout = 120)
 {
     peer p;
@@ -376,9 +394,10 @@ MU_TEST(warden, finds_what_is_between_fork_and_exec_when_its_worker_dies, .timeo
         /* Each round by itself: the reaping of the next one would sweep again. */
         int64_t from = mu_test_now_ms();
         bool clean = mu_poll_until(only_the_warden_is_left(&p), 1000);
-        int left = processes_of_run(p.run_id) - 1;
-        mu_check_msg(clean, "round %lld: %d left after %lld ms", (long long)i, left,
-                     (long long)(mu_test_now_ms() - from));
+        if (!clean)
+            show_run(p.run_id);
+        mu_check_msg(clean, "round %lld: %d left after %lld ms", (long long)i,
+                     processes_of_run(p.run_id) - 1, (long long)(mu_test_now_ms() - from));
     }
     peer_stop(&p);
 }
