@@ -113,7 +113,7 @@ MU_TEST(proc, reads_one_variable_of_the_environment_of_another)
         execve("/bin/sleep", argv, env);
         _exit(127);
     }
-    mu_wait_until(mu__proc_environ(pid, "NAME", value, sizeof value) == MU_OK, 2000);
+    mu_wait_until(mu__proc_environ(pid, "NAME", value, sizeof value) == MU_OK, 10000);
     mu_check_str(value, "yes");
     mu_check_err(mu__proc_environ(pid, "NAM", value, sizeof value), MU_ENOTFOUND);
     mu_check_err(mu__proc_environ(pid, "NAME", small, sizeof small), MU_ETOOBIG);

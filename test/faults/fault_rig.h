@@ -178,7 +178,7 @@ static inline void fault_forget(fault_asker *a)
 /* The worker that is running a request, once there is one. */
 static inline mu_worker_info fault_busy_worker(fault_rig *rig)
 {
-    mu_wait_until(fault_stats(rig).busy > 0, 5000);
+    mu_wait_until(fault_stats(rig).busy > 0, 10000);
     for (int i = 0; i < rig->pool.options.size; i++) {
         mu_worker_info w = rig_worker(&rig->pool, i);
         if (w.state == MU_WORKER_BUSY)

@@ -57,7 +57,7 @@ static void check_replaced(fault_rig *rig, int old_pid)
     mu_check_ne(w.os_pid, old_pid);
     mu_check_msg(w.last_restart_ns <= (int64_t)BAR_B_MS * 1000000, "replaced after %lld ms",
                  (long long)w.last_restart_ns / 1000000);
-    mu_wait_until(!fault_process_lives(old_pid), 1000);
+    mu_wait_until(!fault_process_lives(old_pid), 10000);
 }
 
 static void liar_is_replaced(liar *l)
@@ -121,7 +121,7 @@ MU_TEST(bytes, P1_a_worker_that_closes_its_answers_and_lives_is_replaced)
     liar_start(&l, "closes");
     liar_lies(&l, "closes", 10000, MU_EPROTOCOL);
     mu_check_contains(l.rig.pool.error.message, "closed its answers");
-    mu_check_le(l.took_ms, 1500 * MU_TEST_SCALE);
+    mu_check_le(l.took_ms, 5000 * MU_TEST_SCALE); /* long before the deadline */
     liar_is_replaced(&l);
 }
 

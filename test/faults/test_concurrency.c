@@ -65,7 +65,7 @@ MU_TEST(concurrency, X1_a_start_whose_actor_is_killed_is_broken_off_and_leaves_n
     rig.pool.options.progress_ctx = &s;
     mu_pid pid;
     mu_check_ok(mu_spawn(rig.pool.system, NULL, start_in_actor, &s, &pid));
-    mu_wait_until(atomic_load(&s.spawned) >= 3, 5000);
+    mu_wait_until(atomic_load(&s.spawned) >= 3, 20000);
     mu_reason kill_it = mu_reason_kill();
     int64_t from = mu_test_now_ms();
     mu_check_ok(mu_exit_signal(pid, &kill_it));
@@ -84,7 +84,7 @@ MU_TEST(concurrency, X1_a_stop_while_all_workers_restart_is_in_time)
         for (int i = 0; i < 4; i++)
             fault_kill(rig_worker(&rig.pool, i).os_pid, SIGKILL);
         if (round % 2)
-            mu_wait_until(fault_stats(&rig).restarts > 0, 2000);
+            mu_wait_until(fault_stats(&rig).restarts > 0, 20000);
         check_stop(&rig);
         mu_check_err(rig_run(&rig.pool, "ping"), MU_ESHUTDOWN);
         fault_close(&rig);
@@ -106,14 +106,14 @@ MU_TEST(concurrency, X1_a_thousand_who_wait_hear_of_the_stop_once)
             mu_pool_submit(rig.pool.pool, "await_file", &args, NULL, count_outcome, &t, NULL));
     for (int i = 0; i < 8; i++)
         fault_ask_aside(&waiting[i], &rig, "ping", NULL, "n");
-    mu_wait_until(fault_stats(&rig).queued == 1006, 5000);
+    mu_wait_until(fault_stats(&rig).queued == 1006, 10000);
     check_stop(&rig);
     for (int i = 0; i < 8; i++) {
         mu_check_err(fault_answer(&waiting[i]), MU_ESHUTDOWN);
         fault_forget(&waiting[i]);
     }
     mu_value_clear(&args);
-    mu_wait_until(atomic_load(&t.outcomes) == 1000, 5000);
+    mu_wait_until(atomic_load(&t.outcomes) == 1000, 10000);
     mu_check_eq(atomic_load(&t.shut_down), 1000);
     mu_check_eq(fault_stats(&rig).shut_down, 1008u);
     fault_close(&rig);
@@ -201,13 +201,13 @@ static void kill_caller(fault_rig *rig, const char *command, const char *said, c
     mu_check_ok(mu_value_vpack(&c.args, NULL, format, list));
     va_end(list);
     mu_check_ok(mu_spawn(rig->pool.system, NULL, execute_in_actor, &c, &pid));
-    mu_wait_until(fault_heard(rig, said), 5000);
+    mu_wait_until(fault_heard(rig, said), 10000);
     mu_reason kill_it = mu_reason_kill();
     mu_check_ok(mu_exit_signal(pid, &kill_it));
-    mu_wait_until(atomic_load(&c.returned), 1000);
+    mu_wait_until(atomic_load(&c.returned), 10000);
     mu_check_err(c.err, MU_ECANCELLED);
     mu_check_ok(rig_run(&rig->pool, "ping"));
-    mu_wait_until(rig_available(&rig->pool) == 1 && fault_stats(rig).in_flight == 0, 5000);
+    mu_wait_until(rig_available(&rig->pool) == 1 && fault_stats(rig).in_flight == 0, 10000);
     mu_value_clear(&c.args);
 }
 
@@ -239,14 +239,14 @@ MU_TEST(concurrency, X4_a_caller_that_is_killed_in_the_queue_leaves_it)
     fault_asker hang;
     fault_start(&rig, 1, "misfit.py", NULL);
     fault_ask_aside(&hang, &rig, "await_file", NULL, "{s:s}", "path", "/no/such/file");
-    mu_wait_until(fault_stats(&rig).busy == 1, 5000);
+    mu_wait_until(fault_stats(&rig).busy == 1, 10000);
     caller c = {.pool = rig.pool.pool, .command = "ping"};
     mu_pid pid;
     mu_check_ok(mu_spawn(rig.pool.system, NULL, execute_in_actor, &c, &pid));
-    mu_wait_until(fault_stats(&rig).queued == 1, 5000);
+    mu_wait_until(fault_stats(&rig).queued == 1, 10000);
     mu_reason kill_it = mu_reason_kill();
     mu_check_ok(mu_exit_signal(pid, &kill_it));
-    mu_wait_until(atomic_load(&c.returned), 1000);
+    mu_wait_until(atomic_load(&c.returned), 10000);
     mu_check_err(c.err, MU_ECANCELLED);
     mu_check_eq(fault_stats(&rig).queued, 0);
     check_stop(&rig);
@@ -277,7 +277,7 @@ MU_TEST(concurrency, X4_threads_that_are_cancelled_leave_their_requests_in_order
         uint64_t before = fault_stats(&rig).succeeded;
         for (int i = 0; i < 6; i++)
             mu_check_eq(pthread_create(&threads[i], NULL, execute_for_ever, &c), 0);
-        mu_wait_until(fault_stats(&rig).succeeded > before + 6, 5000);
+        mu_wait_until(fault_stats(&rig).succeeded > before + 6, 10000);
         for (int i = 0; i < 6; i++)
             mu_check_eq(pthread_cancel(threads[i]), 0);
         for (int i = 0; i < 6; i++) {
@@ -303,13 +303,13 @@ MU_TEST(concurrency, X4_a_workers_actor_that_is_killed_costs_its_request_and_not
         for (int i = 0; i < 60; i++)
             mu_check_ok(
                 mu_pool_submit(rig.pool.pool, "late", &args, NULL, count_outcome, &t, NULL));
-        mu_wait_until(fault_stats(&rig).busy > 0, 5000);
+        mu_wait_until(fault_stats(&rig).busy > 0, 10000);
         mu_worker_info w = rig_worker(&rig.pool, round % 2);
         mu_reason kill_it = mu_reason_kill();
         (void)mu_exit_signal(w.actor, &kill_it);
         mu_wait_until(atomic_load(&t.outcomes) == 60 * (round + 1), 10000);
-        mu_wait_until(!fault_process_lives(w.os_pid), 1000);
-        mu_wait_until(rig_available(&rig.pool) == 2, 5000);
+        mu_wait_until(!fault_process_lives(w.os_pid), 10000);
+        mu_wait_until(rig_available(&rig.pool) == 2, 10000);
     }
     mu_check_ge(atomic_load(&t.ok), 3 * 59);
     mu_value_clear(&args);
@@ -377,8 +377,8 @@ MU_TEST(concurrency, X6_in_a_storm_of_kills_only_requests_on_a_killed_worker_fai
     }
     for (int i = 0; i < 16; i++)
         pthread_join(threads[i], NULL);
-    mu_wait_until(rig_available(&rig.pool) == 8, 2000);
-    mu_check_eq(living(&rig), 8);
+    /* A worker that was killed last may count as available until its death is told. */
+    mu_wait_until(rig_available(&rig.pool) == 8 && living(&rig) == 8, 2000);
     mu_check_eq(atomic_load(&l.other), 0);
     mu_check_le(atomic_load(&l.crashed), kills);
     mu_check_le(kills, 60);
@@ -482,7 +482,7 @@ MU_TEST(concurrency, R6_a_full_queue_refuses_at_once_and_takes_no_memory)
     mu_check_eq(fault_stats(&rig).max_queued, 1000);
     mu_value_clear(&args);
     check_stop(&rig);
-    mu_wait_until(atomic_load(&t.outcomes) == 1001, 5000);
+    mu_wait_until(atomic_load(&t.outcomes) == 1001, 10000);
     mu_check_eq(atomic_load(&t.shut_down), 1001);
     fault_close(&rig);
 }

@@ -64,7 +64,7 @@ static void check_falls_back(const char *const *preload)
     fork_rig rig;
     prepare(&rig, 2, preload);
     rig.pool.options.start_method = MU_START_AUTO;
-    rig.pool.options.startup_timeout_ms = preload == hangs ? RIG_STARTUP_MS / 10 : RIG_STARTUP_MS;
+    rig.pool.options.startup_timeout_ms = preload == hangs ? RIG_STARTUP_MS / 5 : RIG_STARTUP_MS;
     fork_open(&rig);
     mu_check_ok(rig_run(&rig.pool, "ping"));
     mu_check_eq(atomic_load(&rig.given_up), 1);

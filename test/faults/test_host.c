@@ -63,7 +63,7 @@ static void end_host(way how, int after_ms)
     if (how < EXITS)
         mu_check_eq(kill(host.pid, how == KILLED ? SIGKILL : SIGSEGV), 0);
     else
-        mu_wait_until(!fault_process_lives(host.pid), 5000);
+        mu_wait_until(!fault_process_lives(host.pid), 10000);
     bool clean = mu_poll_until(mu_marked_by(self) == 0, 1000);
     mu_check_msg(clean, "a host that %s after %d ms leaves %d processes", names[how], after_ms,
                  mu_marked_by(self));

@@ -62,7 +62,7 @@ static void babble(const char *how, const char *stream)
         mu_value_clear(&result);
     }
     snprintf(expected, sizeof expected, "worker_1 %s: %s\n", stream, text);
-    mu_wait_until(fault_heard(&rig, expected), 2000);
+    mu_wait_until(fault_heard(&rig, expected), 10000);
     mu_check_eq(fault_stats(&rig).late_replies, 0u);
     mu_check_eq(rig_worker(&rig.pool, 0).generation, 1u);
     fault_close(&rig);

@@ -113,7 +113,7 @@ MU_TEST(surroundings, Z2_a_worker_has_its_five_fds_and_none_of_its_hosts)
         check_fds(rig_worker(&rig.pool, i).os_pid);
     for (int i = 0; i < 4; i++)
         fault_kill(rig_worker(&rig.pool, i).os_pid, SIGKILL);
-    mu_wait_until(fault_stats(&rig).restarts == 4 && rig_available(&rig.pool) == 4, 5000);
+    mu_wait_until(fault_stats(&rig).restarts == 4 && rig_available(&rig.pool) == 4, 20000);
     for (int i = 0; i < 4; i++)
         check_fds(rig_worker(&rig.pool, i).os_pid);
     atomic_store(&stop, true);

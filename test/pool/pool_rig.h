@@ -41,6 +41,7 @@ static inline void rig_prepare_with(pool_rig *rig, int size, const mu_system_opt
     rig->options.start_method = rig_start_method();
     rig->options.python_path = "/usr/bin/python3";
     rig->options.startup_timeout_ms = RIG_STARTUP_MS;
+    rig->options.queue_timeout_ms = RIG_STARTUP_MS; /* who waits may wait for a replacement */
     mu_err err = mu_system_start(options, &rig->system, &rig->error);
     mu_check_msg(err == MU_OK, "%s: %s", mu_err_name(err), rig->error.message);
 }

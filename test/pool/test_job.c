@@ -32,7 +32,7 @@ static void count_only(void *ctx, const mu_outcome *o)
 static void occupy(pool_rig *rig, told *t, mu_job *ret_job)
 {
     mu_check_ok(mu_pool_submit(rig->pool, "hang", NULL, NULL, count_only, t, ret_job));
-    mu_wait_until(rig_available(rig) == 0, 5000);
+    mu_wait_until(rig_available(rig) == 0, 10000);
 }
 
 MU_TEST(job, X1_queued_ones_are_told_once_when_the_pools_supervisor_is_killed)
@@ -69,10 +69,10 @@ MU_TEST(job, a_queue_timeout_is_told_where_a_callback_may_block_though_the_manag
     mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
     o.queue_timeout_ms = 20;
     mu_check_ok(mu_pool_submit(rig.pool, "ping", NULL, &o, note, &late, NULL));
-    mu_wait_until(atomic_load(&late.count) == 1, 5000);
+    mu_wait_until(atomic_load(&late.count) == 1, 10000);
     mu_check_eq(atomic_load(&late.timeouts), 1);
     mu_check_ok(mu_job_cancel(rig.pool, job));
-    mu_wait_until(atomic_load(&hang.count) == 1, 5000);
+    mu_wait_until(atomic_load(&hang.count) == 1, 10000);
     mu_check_eq(atomic_load(&hang.cancelled), 1);
     mu_check_err(mu_job_cancel(rig.pool, job), MU_ENOTFOUND);
     rig_check_books(&rig);
@@ -88,7 +88,7 @@ MU_TEST(job, one_that_is_cancelled_in_the_queue_is_told_at_once)
     occupy(&rig, &hang, &running);
     mu_check_ok(mu_pool_submit(rig.pool, "ping", NULL, NULL, count_only, &queued, &waiting));
     mu_check_ok(mu_job_cancel(rig.pool, waiting));
-    mu_wait_until(atomic_load(&queued.count) == 1, 5000);
+    mu_wait_until(atomic_load(&queued.count) == 1, 10000);
     mu_check_eq(atomic_load(&queued.cancelled), 1);
     mu_check_eq(atomic_load(&hang.count), 0);
     rig_check_books(&rig);

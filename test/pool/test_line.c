@@ -296,7 +296,7 @@ MU_TEST(line, callers_and_jobs_in_line_for_a_worker_that_is_relieved_hear_it_at_
     mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
     options.session = "a";
     mu_check_ok(mu_pool_submit_future(rig.pool, "ping", NULL, &options, &future));
-    mu_wait_until(stats_of(&rig).queued == 2, 4000);
+    mu_wait_until(stats_of(&rig).queued == 2, 10000);
     mu_check_eq(pthread_create(&roller, NULL, roll, rig.pool), 0);
     mu_wait_until(has_ready_successor(rig.pool, held->slot), 20000);
     give_back(&rig, held);

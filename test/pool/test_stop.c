@@ -55,7 +55,7 @@ static void begin_hang(hang *h, pool_rig *rig)
 {
     h->pool = rig->pool;
     mu_check_eq(pthread_create(&h->thread, NULL, hang_main, h), 0);
-    mu_wait_until(rig_available(rig) == 0, 5000);
+    mu_wait_until(rig_available(rig) == 0, 10000);
 }
 
 typedef struct stopper {
@@ -83,7 +83,7 @@ MU_TEST(stop, an_actor_that_is_told_to_exit_while_it_stops_a_pool_stops_it_all_t
     atomic_store(&s.os_pid, rig_worker(&rig, 0).os_pid);
     mu_pid pid;
     mu_check_ok(mu_spawn(rig.system, NULL, stop_in_actor, &s, &pid));
-    mu_wait_until(rig_run(&rig, "ping") == MU_ESHUTDOWN, 5000);
+    mu_wait_until(rig_run(&rig, "ping") == MU_ESHUTDOWN, 10000);
     mu_reason kill_it = mu_reason_kill();
     mu_check_ok(mu_exit_signal(pid, &kill_it));
     mu_wait_until(atomic_load(&s.returned) != 0, 10000);
@@ -114,7 +114,7 @@ MU_TEST(stop, X1_from_a_callback_it_is_only_begun)
     rig_start(&rig, 1);
     told t = {.pool = rig.pool};
     mu_check_ok(mu_pool_submit(rig.pool, "ping", NULL, NULL, stop_in_callback, &t, NULL));
-    mu_wait_until(atomic_load(&t.count) == 1, 5000);
+    mu_wait_until(atomic_load(&t.count) == 1, 10000);
     mu_check_ok(t.err);
     mu_pool_stop(rig.pool);
     mu_check_eq(rig_worker(&rig, 0).state, MU_WORKER_STOPPED);

@@ -21,6 +21,7 @@ static void strict_start(pool_rig *rig, int size)
     rig->options.start_method = rig_start_method();
     rig->options.python_path = "/usr/bin/python3";
     rig->options.startup_timeout_ms = RIG_STARTUP_MS;
+    rig->options.queue_timeout_ms = RIG_STARTUP_MS;
     mu_err err = mu_system_start(&system, &rig->system, &rig->error);
     mu_check_msg(err == MU_OK, "%s", rig->error.message);
     err = rig_open(rig);

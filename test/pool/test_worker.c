@@ -67,11 +67,11 @@ MU_TEST(worker, a_caller_hears_at_once_that_the_actor_was_killed)
     rig_start(&rig, 1);
     request r = {.pool = rig.pool, .error = MU_ERROR_INIT};
     mu_check_eq(pthread_create(&r.thread, NULL, hang_main, &r), 0);
-    mu_wait_until(rig_worker(&rig, 0).state == MU_WORKER_BUSY, 5000);
+    mu_wait_until(rig_worker(&rig, 0).state == MU_WORKER_BUSY, 10000);
     int64_t from = mu_now(rig.system);
     kill_actor(rig_worker(&rig, 0).actor);
     pthread_join(r.thread, NULL);
-    mu_check_lt(mu_now(rig.system) - from, 500 * MU_MS * MU_TEST_SCALE);
+    mu_check_lt(mu_now(rig.system) - from, 5000 * MU_MS * MU_TEST_SCALE);
     mu_check_err(r.err, MU_ECRASHED);
     mu_check_contains(r.error.message, "its owner");
     mu_error_clear(&r.error);

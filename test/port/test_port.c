@@ -83,7 +83,7 @@ static void died(void *ctx, const mu__port_end *end_)
 static void await_death(world *w, mu__port *port)
 {
     mu__port_watch(port, died, w);
-    mu_wait_until(atomic_load(&w->deaths) == 1, 5000);
+    mu_wait_until(atomic_load(&w->deaths) == 1, 10000);
 }
 
 static void read_line(int fd, char *text, size_t size)
@@ -134,7 +134,7 @@ MU_TEST(port, z2_the_child_has_its_five_fds_and_no_other)
         char path[64], target[8];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", mu__port_os_pid(port), fd);
         /* Whatever the loader opens for a moment is its own. */
-        mu_wait_until((readlink(path, target, sizeof target) >= 0) == (fd <= 4), 1000);
+        mu_wait_until((readlink(path, target, sizeof target) >= 0) == (fd <= 4), 10000);
     }
     mu__port_free(&port);
     end(&w);
@@ -230,7 +230,7 @@ MU_TEST(port, stop_ends_with_the_first_rung_that_is_heard)
                                         .close = close_nothing,
                                         .ctx = &pipes.request_write};
     mu_check_ok(mu__port_stop(port, &stop));
-    mu_wait_until(mu__port_ended(port, &seen), 1000);
+    mu_wait_until(mu__port_ended(port, &seen), 10000);
     mu_check_eq(seen.exit.status, 12);
     mu_check_ok(mu__port_stop(port, &stop)); /* twice is once */
     mu_check_eq(asked_fd, 1);
@@ -247,7 +247,7 @@ static int64_t stop_after(world *w, mu__port *port, mu__graces graces, mu__port_
     int64_t from = mu_now(w->system);
     mu_check_ok(mu__port_stop(port, &stop));
     int64_t took = mu_now(w->system) - from;
-    mu_wait_until(mu__port_ended(port, seen), 1000);
+    mu_wait_until(mu__port_ended(port, seen), 10000);
     return took;
 }
 
@@ -293,7 +293,7 @@ MU_TEST(port, freeing_a_port_kills_what_runs_in_it)
         mu__port *port = open_sh(&w, "trap '' TERM; while :; do echo noise; done");
         int pid = mu__port_os_pid(port);
         mu__port_free(&port);
-        mu_wait_until(kill(pid, 0) != 0, 2000);
+        mu_wait_until(kill(pid, 0) != 0, 10000);
     }
     end(&w);
 }

@@ -118,7 +118,7 @@ MU_TEST(warden, tells_true_ends_to_waiters_and_callbacks)
     mu_check_eq((int)exit.kind, MU__EXIT_CODE);
     mu_check_eq(exit.status, 7);
     mu_check_eq(exit.os_pid, mu__child_pid(child));
-    mu_wait_until(atomic_load(&w.exits) == 1, 1000);
+    mu_wait_until(atomic_load(&w.exits) == 1, 10000);
     mu_check_err(mu__child_signal(child, SIGTERM, MU__SCOPE_GROUP), MU_ENOTFOUND);
     mu__child_unref(child);
 
@@ -180,7 +180,7 @@ MU_TEST(warden, serves_many_threads_at_once)
         mu_check_eq(pthread_create(&threads[i], NULL, start_and_end, &w), 0);
     for (int i = 0; i < 8; i++)
         pthread_join(threads[i], NULL);
-    mu_wait_until(atomic_load(&w.exits) == 80, 2000);
+    mu_wait_until(atomic_load(&w.exits) == 80, 10000);
     end(&w);
 }
 
@@ -236,7 +236,7 @@ MU_TEST(warden, children_of_a_killed_warden_are_lost_and_the_next_start_has_anot
         mu_check_eq((int)exit.kind, MU__EXIT_LOST);
         mu__child_unref(children[i]);
     }
-    mu_wait_until(atomic_load(&w.exits) == 4, 1000);
+    mu_wait_until(atomic_load(&w.exits) == 4, 10000);
     mu_check_eq(atomic_load(&w.lost), 1);
     mu_wait_until(marked(&w) == 0, 1000); /* what called setsid too */
     mu__child *child = start_sh(&w, "exit 3");
@@ -427,7 +427,7 @@ MU_TEST(warden, a_start_that_is_not_answered_in_time_leaves_no_child)
                  MU_ETIMEOUT);
     mu_check_eq(kill(pid, SIGCONT), 0);
     mu__child *after = start_sh(&w, "exit 0"); /* answered after the other one */
-    mu_wait_until(alive(&w) <= 1, 2000);
+    mu_wait_until(alive(&w) <= 1, 10000);
     mu__child_unref(after);
     end(&w);
 }

@@ -281,7 +281,7 @@ class Noise(WorkerCase):
         pid = peer.ask("start")
         try:
             peer.process.kill()
-            self.assertIsNone(peer.receive(5))
+            self.assertIsNone(peer.receive())
         finally:
             os.kill(pid, signal.SIGKILL)
 

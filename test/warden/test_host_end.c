@@ -153,7 +153,7 @@ MU_TEST(host_end, keeps_the_children_of_a_host_that_is_stopped)
     pid_t host = fork_host(&pipe_end, run_id, 1);
     mu_check_eq(read(pipe_end, &ready, 1), 1);
     /* The warden, the shell with its two sleeps, the daemon with its one. */
-    mu_wait_until(processes_of_run(run_id) == 6, 2000);
+    mu_wait_until(processes_of_run(run_id) == 6, 10000);
     mu_check_eq(kill(host, SIGSTOP), 0);
     mu_check_eq(waitpid(host, &status, WUNTRACED), host);
     mu_check_eq(mu_poll_until(processes_of_run(run_id) < 6, 300), false);
@@ -233,21 +233,24 @@ MU_TEST(host_end, h5_the_hosts_own_children_are_left_to_it)
     mu_check_eq(WEXITSTATUS(status), 3);
 }
 
-static mu_err launch_program(const char *path, mu_error *error)
+static char launched[32]; /* the run id of what was launched last */
+
+static mu_err launch_program(const char *path, int64_t timeout_ms, mu_error *error)
 {
     mu__warden_link link;
-    return mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, "test",
-                             &(mu__warden_place){0}, 2000, &link, error);
+    (void)snprintf(launched, sizeof launched, "%d-launched", (int)getpid());
+    return mu__warden_launch(&mu__sys_real, &mu__clock_monotonic, path, launched,
+                             &(mu__warden_place){0}, timeout_ms, &link, error);
 }
 
 MU_TEST(launch, names_the_program_and_the_reason_when_it_cannot_be_executed)
 {
     mu_error error = MU_ERROR_INIT;
-    mu_check_err(launch_program("/no/such/warden", &error), MU_EWARDEN);
+    mu_check_err(launch_program("/no/such/warden", 20000, &error), MU_EWARDEN);
     mu_check_contains(error.message, "/no/such/warden: execve: No such file or directory");
-    mu_check_err(launch_program("/etc/passwd", &error), MU_EWARDEN);
+    mu_check_err(launch_program("/etc/passwd", 20000, &error), MU_EWARDEN);
     mu_check_contains(error.message, "Permission denied");
-    mu_check_err(launch_program("/bin/true", &error), MU_EWARDEN);
+    mu_check_err(launch_program("/bin/true", 20000, &error), MU_EWARDEN);
     mu_check_contains(error.message, "ended before it answered");
 }
 
@@ -260,10 +263,10 @@ MU_TEST(launch, gives_up_on_a_program_that_does_not_answer)
     mu_check_eq(write(fd, "#!/bin/sh\nexec sleep 1000\n", 26), 26);
     fchmod(fd, 0755);
     close(fd);
-    mu_check_err(launch_program(script, &error), MU_EWARDEN);
+    mu_check_err(launch_program(script, 1000, &error), MU_EWARDEN);
     mu_check_contains(error.message, "does not answer");
     unlink(script);
-    mu_wait_until(processes_of_run("test") == 0, 1000);
+    mu_wait_until(processes_of_run(launched) == 0, 10000);
 }
 
 MU_TEST(launch, tells_both_versions_when_they_differ)
@@ -280,7 +283,7 @@ MU_TEST(launch, tells_both_versions_when_they_differ)
     mu_check_eq(write(fd, text, sizeof text - 1), (ssize_t)(sizeof text - 1));
     fchmod(fd, 0755);
     close(fd);
-    mu_check_err(launch_program(script, &error), MU_EVERSION);
+    mu_check_err(launch_program(script, 20000, &error), MU_EVERSION);
     char versions[64];
     (void)snprintf(versions, sizeof versions, "speaks protocol 77, this libmuster %u",
                    MU__WP_VERSION);
