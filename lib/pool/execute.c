@@ -11,6 +11,10 @@
 #include "pool/options.h"
 #include "pool/pool_impl.h"
 
+/* Arguments of up to so many bytes are sent by whoever hands a worker over: a long copy is for the
+ * thread whose they are, and these find room in any pipe. */
+enum { BEGIN_MOST = 2048 };
+
 /* ---- the plan ----------------------------------------------------------------------------- */
 
 static mu_err check_options(const mu_execute_options *o, mu_error *error)
@@ -130,7 +134,7 @@ static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_pl
     err = mu__wait(&ticket->waiter, is_settled, ticket, plan->queue_deadline);
     served = err == MU_OK ? atomic_load(&ticket->state) == MU__TICKET_SERVED
                           : served_after_all(pool, ticket);
-    if (served && err == MU_EKILLED) {
+    if (served && err == MU_EKILLED && !ticket->begun) {
         return_unused(ticket);
         return MU_ECANCELLED;
     }
@@ -163,19 +167,36 @@ static void describe_death(mu__ticket *ticket, const mu__call_plan *plan, mu_err
         error->os_pid = end->exit.os_pid;
 }
 
-mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
-                          mu__reply *reply)
+static mu__request request_of(const mu__ticket *ticket, const mu__call_plan *plan)
 {
     mu__request request = MU__REQUEST_INIT;
-    int64_t deadline = mu__ticket_deadline(ticket);
-    ticket->by_others = false;
     request.id = ticket->request_id;
     request.command = plan->command;
     request.args = plan->args;
-    request.timeout_ms = mu_ms_left(ticket->began, deadline);
+    request.timeout_ms = mu_ms_left(ticket->began, mu__ticket_deadline(ticket));
     request.session = plan->options.session;
     request.trace = plan->options.trace;
     request.priority = plan->options.priority;
+    return request;
+}
+
+void mu__ticket_begin(mu_pool *pool, mu__ticket *ticket)
+{
+    const mu__call_plan *plan = ticket->plan;
+    bool is_short = plan && (!plan->args || plan->args->size_ <= BEGIN_MOST);
+    /* With suspects about, it is for whoever asked to look whether this is one of them. */
+    if (!is_short || atomic_load_explicit(&pool->poison.used, memory_order_relaxed) > 0)
+        return;
+    mu__request request = request_of(ticket, plan);
+    ticket->begun = true;
+    mu__channel_begin(ticket->channel, &request);
+}
+
+mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
+                          mu__reply *reply)
+{
+    mu__request request = request_of(ticket, plan);
+    ticket->by_others = false;
     mu__exchange outcome = mu__channel_exchange(ticket->channel, &request, reply);
     if (outcome == MU__EXCHANGE_DEAD)
         describe_death(ticket, plan, &reply->error);
@@ -284,10 +305,12 @@ static mu_err attempt(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, in
     *ret_at = -1;
     if (mu__plan_quarantined(pool, plan))
         return MU_EQUARANTINED;
+    ticket->plan = plan;
     mu_err err = obtain_worker(pool, ticket, plan, now);
+    ticket->plan = NULL; /* the ticket outlives it */
     if (err != MU_OK)
         return err;
-    if (mu__plan_quarantined(pool, plan)) { /* since it has waited */
+    if (!ticket->begun && mu__plan_quarantined(pool, plan)) { /* since it has waited */
         return_unused(ticket);
         return MU_EQUARANTINED;
     }

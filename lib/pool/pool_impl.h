@@ -416,7 +416,7 @@ void mu__pool_refuse_all(mu_pool *pool, mu__pool_phase phase);
 /* ---- execute.c ---------------------------------------------------------------------------- */
 
 /* Everything about a request that does not change between attempts. */
-typedef struct mu__call_plan {
+struct mu__call_plan {
     const char *command;
     const mu_value *args;
     mu_execute_options options; /* filled in from the pool's */
@@ -426,13 +426,18 @@ typedef struct mu__call_plan {
     int kills;    /* workers that died of it */
     bool suspect; /* there were others before those */
     bool excused; /* its last attempt ended with a death that says nothing about the workers */
-} mu__call_plan;
+};
 
 mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
                      const mu_execute_options *options, mu__call_plan *ret_plan,
                      mu_error *ret_error);
 /* The session that is to stay with its worker; NULL: none. Borrowed from the plan. */
 const char *mu__plan_session(const mu_pool *pool, const mu__call_plan *plan);
+/*
+ * Before a thread is told that it has a worker: sends its request, if that is short, so that the
+ * worker runs it while the thread wakes up. Not under the lock; does not block.
+ */
+void mu__ticket_begin(mu_pool *pool, mu__ticket *ticket);
 /* The exchange of one attempt, on a served ticket, in the calling thread; mu__slot_end is next. */
 mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan,
                           mu__reply *reply);

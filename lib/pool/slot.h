@@ -27,6 +27,7 @@
 
 typedef struct mu__slot mu__slot;
 typedef struct mu__job mu__job;
+typedef struct mu__call_plan mu__call_plan;
 
 typedef enum mu__ticket_state {
     MU__TICKET_WAITING,
@@ -48,7 +49,9 @@ typedef struct mu__ticket {
     bool by_others;                                          /* who killed the worker, if it died */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
-    mu__job *job; /* NULL: a thread waits; for good, as a late wake looks at it */
+    mu__job *job;              /* NULL: a thread waits; for good, as a late wake looks at it */
+    const mu__call_plan *plan; /* of a thread that waits: borrowed until it is told */
+    bool begun;                /* whoever gave it the worker has sent the request already */
     /* Of a request whose session is to stay with its worker. */
     const char *session;                        /* borrowed; NULL: any worker will do */
     mu__bond *bond;                             /* while it waits and the session has no worker */

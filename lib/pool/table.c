@@ -106,18 +106,25 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
         mu__session_bind_locked(pool, ticket, slot, now);
     if (pool->scale.spare > 0 && pool->wanted < pool->scale.most)
         mu__upkeep_by_locked(pool, now);
-    atomic_store(&ticket->state, MU__TICKET_SERVED);
 }
 
 /* Tells whoever holds a ticket that it has been served or refused. */
 static void tell(mu__ticket *ticket)
 {
-    if (!ticket)
-        return;
     if (ticket->job)
         mu__job_dispatch(ticket->job);
     else
         mu__notify(&ticket->waiter);
+}
+
+static void tell_served(mu_pool *pool, mu__ticket *ticket)
+{
+    if (!ticket)
+        return;
+    if (!ticket->job)
+        mu__ticket_begin(pool, ticket);
+    atomic_store(&ticket->state, MU__TICKET_SERVED);
+    tell(ticket);
 }
 
 void mu__tell_actor(mu_pid actor, mu_message message)
@@ -148,8 +155,7 @@ void mu__after_part(mu__after *after, mu_pid actor, mu__channel *take_channel)
 
 void mu__after_do(mu_pool *pool, mu__after *after)
 {
-    (void)pool;
-    tell(after->ticket);
+    tell_served(pool, after->ticket);
     tell_refused(after->refused);
     for (int i = 0; i < after->n_parted; i++) {
         if (!mu_pid_is_none(after->parted[i].actor))
@@ -195,6 +201,7 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
     ticket->slot = NULL;
     ticket->channel = NULL;
     ticket->link.next = NULL;
+    ticket->begun = false;
     atomic_store(&ticket->state, MU__TICKET_WAITING);
     mu_err err = mu__phase_error(pool->phase);
     if (err == MU_OK && ticket->cancelled)
@@ -205,9 +212,10 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
         err = mu__session_seek_locked(pool, ticket, &own);
     if (err == MU_OK)
         slot = own ? take_own_locked(pool, own) : take_idle_locked(pool);
-    if (slot)
+    if (slot) {
         assign_locked(pool, slot, ticket, now);
-    else if (err == MU_OK)
+        atomic_store(&ticket->state, MU__TICKET_SERVED);
+    } else if (err == MU_OK)
         err = wait ? queue_locked(pool, ticket, own, priority) : MU_EQUEUE_TIMEOUT;
     if (err != MU_OK)
         mu__session_unseek_locked(pool, ticket);
@@ -342,7 +350,7 @@ static bool match(mu_pool *pool)
     if (ticket)
         assign_locked(pool, slot, ticket, now);
     mu_lock_release(&pool->lock);
-    tell(ticket);
+    tell_served(pool, ticket);
     return ticket != NULL;
 }
 

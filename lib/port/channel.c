@@ -43,7 +43,10 @@ struct mu__channel {
     /* The owner's. */
     mu__frame_reader reader;
     mu__buffer out;
-    unsigned strays; /* since the last exchange began */
+    bool begun;          /* by mu__channel_begin, for the next exchange */
+    mu_err refused;      /* why the request could not be encoded */
+    size_t request_size; /* its frame's */
+    unsigned strays;     /* since the last exchange began */
     bool eof;
     unsigned sleep_at_once; /* for how many exchanges more */
 };
@@ -326,24 +329,24 @@ static mu__exchange protocol_fault(exchange *x, mu_err err)
     return MU__EXCHANGE_PROTOCOL;
 }
 
-static mu__exchange died(exchange *x, size_t request_size)
+static mu__exchange died(exchange *x)
 {
     mu__channel *channel = x->channel;
     /* One that was lost has been sent SIGKILL and may be reading still: only half a request is
      * none. */
     bool gone = channel->end.exit.kind != MU__EXIT_LOST;
     x->reply->err = MU_ECRASHED;
-    x->reply->unread =
-        mu__buffer_size(&channel->out) > 0 || (gone && mu__channel_unread(channel) >= request_size);
+    x->reply->unread = mu__buffer_size(&channel->out) > 0 ||
+                       (gone && mu__channel_unread(channel) >= channel->request_size);
     return MU__EXCHANGE_DEAD;
 }
 
 /* What the bell was rung for. */
-static bool rung_for(exchange *x, size_t request_size, bool dead, mu__exchange *ret_outcome)
+static bool rung_for(exchange *x, bool dead, mu__exchange *ret_outcome)
 {
     mu__channel *channel = x->channel;
     if (dead) {
-        *ret_outcome = died(x, request_size);
+        *ret_outcome = died(x);
     } else if (atomic_load(&channel->cancelled) == x->id) {
         x->reply->err = MU_ECANCELLED;
         *ret_outcome = MU__EXCHANGE_CANCELLED;
@@ -377,7 +380,7 @@ static int wait_for_more(mu__channel *channel, bool *ret_rung)
  * One look at everything: true when the exchange is over. Whether the worker is dead is read before
  * what it has written is taken in: an answer given before a death that was seen is never missed.
  */
-static bool step(exchange *x, bool rung, size_t request_size, mu__exchange *ret_outcome)
+static bool step(exchange *x, bool rung, mu__exchange *ret_outcome)
 {
     mu__channel *channel = x->channel;
     bool dead = false;
@@ -401,7 +404,7 @@ static bool step(exchange *x, bool rung, size_t request_size, mu__exchange *ret_
         *ret_outcome = protocol_fault(x, err);
         return true;
     }
-    if (rung && rung_for(x, request_size, dead, ret_outcome))
+    if (rung && rung_for(x, dead, ret_outcome))
         return true;
     return false;
 }
@@ -411,20 +414,20 @@ static bool step(exchange *x, bool rung, size_t request_size, mu__exchange *ret_
  * have run while the request was being written, time and again or never, as the scheduler likes:
  * then this read saves the poll, otherwise it costs a third of one, and is not tried for a while.
  */
-static bool answered_at_once(exchange *x, size_t request_size, mu__exchange *ret_outcome)
+static bool answered_at_once(exchange *x, mu__exchange *ret_outcome)
 {
     mu__channel *channel = x->channel;
     if (channel->sleep_at_once > 0) {
         channel->sleep_at_once--;
         return false;
     }
-    bool over = step(x, false, request_size, ret_outcome);
+    bool over = step(x, false, ret_outcome);
     if (!over)
         channel->sleep_at_once = LOOK_AGAIN_AFTER;
     return over;
 }
 
-static mu__exchange converse(exchange *x, size_t request_size)
+static mu__exchange converse(exchange *x)
 {
     mu__channel *channel = x->channel;
     mu__exchange outcome = MU__EXCHANGE_REPLY;
@@ -432,7 +435,7 @@ static mu__exchange converse(exchange *x, size_t request_size)
         /* EAGAIN: the worker has not read yet. Any other error: it is gone, and the bell says so.
          */
         (void)write_some(channel);
-        if (first && answered_at_once(x, request_size, &outcome))
+        if (first && answered_at_once(x, &outcome))
             return outcome;
         bool rung = false;
         int n = wait_for_more(channel, &rung);
@@ -445,9 +448,26 @@ static mu__exchange converse(exchange *x, size_t request_size)
                                "the worker closed its answers and lives on");
             return protocol_fault(x, MU_EPROTOCOL);
         }
-        if (step(x, rung, request_size, &outcome))
+        if (step(x, rung, &outcome))
             return outcome;
     }
+}
+
+static void encode(mu__channel *channel, const mu__request *request)
+{
+    channel->refused = mu__message_request(&channel->out, channel->max_frame, request);
+    channel->request_size = mu__buffer_size(&channel->out);
+    channel->strays = 0;
+}
+
+void mu__channel_begin(mu__channel *channel, const mu__request *request)
+{
+    int cancel_state;
+    encode(channel, request);
+    channel->begun = true;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    (void)write_some(channel); /* what is left, and any error, is for the exchange to see */
+    (void)pthread_setcancelstate(cancel_state, NULL);
 }
 
 mu__exchange mu__channel_exchange(mu__channel *channel, const mu__request *request,
@@ -455,23 +475,23 @@ mu__exchange mu__channel_exchange(mu__channel *channel, const mu__request *reque
 {
     *reply = (mu__reply){.err = MU_OK, .result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
     exchange x = {channel, request->id, reply, false};
-    mu_err err = mu__message_request(&channel->out, channel->max_frame, request);
-    if (err != MU_OK) {
-        reply->err = err;
+    if (!channel->begun)
+        encode(channel, request);
+    channel->begun = false;
+    if (channel->refused != MU_OK) {
+        reply->err = channel->refused;
         return MU__EXCHANGE_REFUSED;
     }
-    size_t request_size = mu__buffer_size(&channel->out);
-    channel->strays = 0;
     int cancel_state;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     mu__exchange outcome = MU__EXCHANGE_KILLED;
     if (mu__set_bell(channel->bell) == MU_OK)
-        outcome = converse(&x, request_size);
+        outcome = converse(&x);
     else
         reply->err = MU_ECANCELLED;
     (void)mu__set_bell(-1);
     size_t unsent = mu__buffer_size(&channel->out);
-    reply->unsent = unsent >= request_size;
+    reply->unsent = unsent >= channel->request_size;
     reply->torn = unsent > 0 && !reply->unsent;
     mu__buffer_consume(&channel->out, unsent);
     (void)pthread_setcancelstate(cancel_state, NULL);

@@ -86,8 +86,16 @@ typedef struct mu__reply {
 } mu__reply;
 
 /*
- * Sends one request and waits for its answer, as long as it takes; the rings above end it early.
- * `reply` is filled; clear its parts. The calling thread cannot be cancelled inside. Blocks.
+ * Sends what the pipe takes of a request, for whoever will own the exchange next and call
+ * mu__channel_exchange with the same request: the worker runs it while that thread wakes up.
+ * Whether it worked is told there. Does not block.
+ */
+void mu__channel_begin(mu__channel *channel, const mu__request *request);
+
+/*
+ * Sends one request, unless it has been begun, and waits for its answer, as long as it takes; the
+ * rings above end it early. `reply` is filled; clear its parts. The calling thread cannot be
+ * cancelled inside. Blocks.
  */
 mu__exchange mu__channel_exchange(mu__channel *channel, const mu__request *request,
                                   mu__reply *reply);

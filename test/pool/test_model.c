@@ -307,8 +307,9 @@ static void hold(void)
 static void go_on(void)
 {
     tell_story("resume ");
+    model.paused_at = -1; /* before this returns, requests that wait are sent */
     mu_pool_resume(pool);
-    model.paused_at = model.closed_at = -1;
+    model.closed_at = -1;
 }
 
 static void kill_actor(void)

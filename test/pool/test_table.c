@@ -1,4 +1,6 @@
 /* The table's decisions, where two of them meet. */
+#include <poll.h>
+
 #include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
 
@@ -90,5 +92,81 @@ MU_TEST(table, a_thread_gets_the_worker_that_it_had_last_and_a_stranger_the_one_
     mu__ticket *ticket = take(rig.pool);
     mu_check(ticket->slot == last);
     give_back(rig.pool, ticket);
+    rig_stop(&rig);
+}
+
+/* A thread's ticket that waits for a worker with this plan. */
+static mu__ticket *queue_up(mu_pool *pool, const mu__call_plan *plan)
+{
+    mu__ticket *ticket;
+    bool served;
+    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
+    ticket->plan = plan;
+    ticket->queued_at = 1;
+    ticket->total_deadline = MU_NEVER;
+    ticket->execution_timeout_ms = MU_INFINITY;
+    mu_check_ok(mu__ticket_place(pool, ticket, 0, true, &served));
+    mu_check(!served);
+    return ticket;
+}
+
+/* What its thread does once it has been told. */
+static void run_and_leave(mu_pool *pool, mu__ticket *ticket, const mu__call_plan *plan)
+{
+    mu__reply reply;
+    mu_check_eq((int)mu__converse(pool, ticket, plan, &reply), MU__EXCHANGE_REPLY);
+    mu_check_ok(reply.err);
+    ticket->plan = NULL;
+    mu__slot_end(ticket, MU__EXCHANGE_REPLY, &reply);
+    mu__pool_leave(pool, ticket, &(mu__result){.executed_ns = -1});
+    mu_value_clear(&reply.result);
+    mu_error_clear(&reply.error);
+}
+
+MU_TEST(table, the_request_of_one_that_waits_is_sent_by_whoever_gives_the_worker_back)
+{
+    pool_rig rig;
+    mu__call_plan plan;
+    rig_start(&rig, 1);
+    mu_check_ok(mu__plan_make(rig.pool, "ping", NULL, NULL, &plan, NULL));
+    mu__ticket *first = take(rig.pool), *second = queue_up(rig.pool, &plan);
+    mu_check(!second->begun);
+    give_back(rig.pool, first);
+    mu_check(second->begun);
+    /* The worker answers although the one that waits has not been heard of since. */
+    struct pollfd answer = {.fd = mu__channel_response_fd(second->channel), .events = POLLIN};
+    mu_check_eq(poll(&answer, 1, 20000 * MU_TEST_SCALE), 1);
+    run_and_leave(rig.pool, second, &plan);
+    mu_check_ok(rig_run(&rig, "ping")); /* which has a worker at once: nobody has begun it */
+    mu_check_eq(rig_worker(&rig, 0).requests, 3u);
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+MU_TEST(table, a_long_request_or_one_that_may_be_quarantined_is_sent_by_its_own_thread)
+{
+    pool_rig rig;
+    mu__call_plan brief, lengthy;
+    char text[8192] = {0};
+    mu_value args = MU_VALUE_INIT;
+    rig_start(&rig, 1);
+    memset(text, 'x', sizeof text - 1);
+    mu_check_ok(mu_value_pack(&args, NULL, "{s:s}", "x", text));
+    mu_check_ok(mu__plan_make(rig.pool, "ping", NULL, NULL, &brief, NULL));
+    mu_check_ok(mu__plan_make(rig.pool, "echo", &args, NULL, &lengthy, NULL));
+    mu__ticket *held = take(rig.pool), *waits = queue_up(rig.pool, &lengthy);
+    give_back(rig.pool, held);
+    mu_check(!waits->begun);
+    run_and_leave(rig.pool, waits, &lengthy);
+
+    held = take(rig.pool);
+    waits = queue_up(rig.pool, &brief);
+    atomic_store(&rig.pool->poison.used, 1);
+    give_back(rig.pool, held);
+    atomic_store(&rig.pool->poison.used, 0);
+    mu_check(!waits->begun);
+    run_and_leave(rig.pool, waits, &brief);
+    mu_value_clear(&args);
+    rig_check_books(&rig);
     rig_stop(&rig);
 }

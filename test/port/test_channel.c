@@ -411,3 +411,64 @@ MU_TEST(channel, a_request_left_half_written_makes_the_worker_useless)
     free(big);
     tear_down(&r);
 }
+
+MU_TEST(channel, a_request_that_was_begun_is_sent_once_and_answered_to_whoever_asks)
+{
+    rig r;
+    mu__reply reply;
+    mu__frame_reader reader;
+    char byte;
+    set_up(&r);
+    mu__frame_reader_init(&reader, &mu__sys_real, 4096);
+    mu__request request = MU__REQUEST_INIT;
+    request.id = 5;
+    request.command = "echo";
+    mu__channel_begin(r.channel, &request);
+    mu_check_eq(peer_read(&r, &reader), 5u);
+    peer_answer(&r, 5);
+    mu_check_eq((int)ask(&r, 5, &reply), MU__EXCHANGE_REPLY);
+    mu_check_ok(reply.err);
+    forget(&reply);
+    mu_check_eq(read(r.peer_in, &byte, 1), -1); /* nothing came twice */
+    peer_answer(&r, 6);
+    mu_check_eq((int)ask(&r, 6, &reply), MU__EXCHANGE_REPLY);
+    forget(&reply);
+    mu_check_eq(peer_read(&r, &reader), 6u); /* the next one is sent again */
+    mu__frame_reader_deinit(&reader);
+    tear_down(&r);
+}
+
+MU_TEST(channel, a_begun_request_that_cannot_be_encoded_is_refused_to_whoever_asks)
+{
+    rig r;
+    mu__reply reply;
+    set_up(&r);
+    mu__request request = MU__REQUEST_INIT;
+    request.id = 7;
+    request.command = "\xff";
+    mu__channel_begin(r.channel, &request);
+    mu_check_eq((int)mu__channel_exchange(r.channel, &request, &reply), MU__EXCHANGE_REFUSED);
+    mu_check_err(reply.err, MU_EINVAL);
+    mu_check_eq(mu__channel_unread(r.channel), 0u);
+    forget(&reply);
+    peer_answer(&r, 8);
+    mu_check_eq((int)ask(&r, 8, &reply), MU__EXCHANGE_REPLY);
+    forget(&reply);
+    tear_down(&r);
+}
+
+MU_TEST(channel, a_begun_request_that_the_dead_had_not_read_is_known_to_be_unread)
+{
+    rig r;
+    mu__reply reply;
+    set_up(&r);
+    mu__request request = MU__REQUEST_INIT;
+    request.id = 9;
+    request.command = "echo";
+    mu__channel_begin(r.channel, &request);
+    mu__channel_bury(r.channel, &(mu__port_end){.exit = {.kind = MU__EXIT_CODE}});
+    mu_check_eq((int)ask(&r, 9, &reply), MU__EXCHANGE_DEAD);
+    mu_check(reply.unread && !reply.unsent);
+    forget(&reply);
+    tear_down(&r);
+}
