@@ -267,6 +267,12 @@ typedef struct mu_pool_options {
     mu_landlock landlock;          /* what if this kernel has none */
     mu_seccomp seccomp;            /* doc/pool.md has the list; MU_SECCOMP_OFF */
 
+    /* Of each worker with all that it starts, by its own cgroup; mu_system_options.cgroup must be
+     * set. 0: no limit */
+    size_t memory_max; /* bytes; who needs more is killed, and the error says so */
+    int pids_max;      /* processes and threads */
+    int cpu_max;       /* percent of one processor: 150 is one and a half */
+
     /* requests */
     int max_queue_size;           /* 1,000; -1: none waits, a busy pool answers MU_EQUEUE_FULL */
     int64_t queue_timeout_ms;     /* 5,000 */

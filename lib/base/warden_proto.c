@@ -77,6 +77,7 @@ size_t mu__wp_encode_spawn(uint64_t request, const mu__wp_spawn *spawn, uint8_t 
     put_u32(&w, spawn->confine.gid);
     put_u32(&w, (uint32_t)spawn->confine.landlock);
     put_u32(&w, spawn->confine.seccomp);
+    put_u32(&w, (uint32_t)spawn->confine.cgroup);
     return finish(&w);
 }
 
@@ -305,6 +306,11 @@ static bool get_fds(reader *r, size_t n_passed, mu__wp_spawn *s)
     return true;
 }
 
+static bool is_passed(int32_t place, size_t n_passed)
+{
+    return place >= 0 && (size_t)place < n_passed;
+}
+
 /* The number that means "as it is" to setresuid(2) is nobody's. */
 static bool get_confine(reader *r, size_t n_passed, mu__wp_spawn *s)
 {
@@ -312,10 +318,10 @@ static bool get_confine(reader *r, size_t n_passed, mu__wp_spawn *s)
     s->confine.gid = get_u32(r);
     s->confine.landlock = (int32_t)get_u32(r);
     s->confine.seccomp = get_u32(r);
-    if (s->confine.seccomp >= MU__SECCOMP_LIMIT_)
-        return false;
-    if ((s->flags & MU__SPAWN_LANDLOCK) &&
-        (s->confine.landlock < 0 || (size_t)s->confine.landlock >= n_passed))
+    s->confine.cgroup = (int32_t)get_u32(r);
+    if (s->confine.seccomp >= MU__SECCOMP_LIMIT_ ||
+        ((s->flags & MU__SPAWN_LANDLOCK) && !is_passed(s->confine.landlock, n_passed)) ||
+        ((s->flags & MU__SPAWN_CGROUP) && !is_passed(s->confine.cgroup, n_passed)))
         return false;
     return !((s->flags & MU__SPAWN_USER) && s->confine.uid == UINT32_MAX) &&
            !((s->flags & (MU__SPAWN_USER | MU__SPAWN_GROUP)) && s->confine.gid == UINT32_MAX);

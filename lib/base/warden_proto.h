@@ -53,7 +53,7 @@
 
 #include <muster/error.h>
 
-#define MU__WP_VERSION     5u
+#define MU__WP_VERSION     6u
 #define MU__WP_MAGIC       0x4d555731u /* "MUW1"; the handshake's layout, not the version */
 #define MU__WP_HEADER_SIZE 24u
 #define MU__WP_INLINE_MAX  (32u * 1024)       /* body; half of what any socket buffer takes */
@@ -113,9 +113,10 @@ enum {
     MU__SPAWN_NICE = 4,  /* `nice` counts */
     /* The child is a fork server: it gets a socket to the warden as MU__FORK_SERVER_FD. */
     MU__SPAWN_FORK_SERVER = 8,
-    MU__SPAWN_USER = 16,    /* `confine` has a user and a group to change to */
-    MU__SPAWN_GROUP = 32,   /* it has a group; the user stays. Both: no supplementary groups */
-    MU__SPAWN_LANDLOCK = 64 /* it has a ruleset to put on; MU__SPAWN_NO_NEW_PRIVS comes with it */
+    MU__SPAWN_USER = 16,     /* `confine` has a user and a group to change to */
+    MU__SPAWN_GROUP = 32,    /* it has a group; the user stays. Both: no supplementary groups */
+    MU__SPAWN_LANDLOCK = 64, /* it has a ruleset to put on; MU__SPAWN_NO_NEW_PRIVS comes with it */
+    MU__SPAWN_CGROUP = 128   /* it has a cgroup to join */
 };
 
 /* What confines a child beyond its limits; flags say what counts. */
@@ -123,6 +124,7 @@ typedef struct mu__wp_confine {
     uint32_t uid, gid;
     int32_t landlock; /* place of the ruleset in the passed fds; before it is passed, its fd */
     uint32_t seccomp; /* mu__seccomp; not off: MU__SPAWN_NO_NEW_PRIVS comes with it */
+    int32_t cgroup;   /* place of the cgroup.procs to write to; behind those of the child's fds */
 } mu__wp_confine;
 
 typedef struct mu__wp_rlimit {

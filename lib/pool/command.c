@@ -344,6 +344,7 @@ static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options,
     pool->fork_spec.argv = argv;
     pool->fork_spec.rlimits = NULL;
     pool->fork_spec.n_rlimits = 0;
+    pool->fork_spec.limits = (mu__limits){0, 0, 0};
     pool->fork_spec.flags |= MU__SPAWN_FORK_SERVER;
     return MU_OK;
 }

@@ -209,6 +209,19 @@ static mu_err set_calls(mu__port_spec *spec, const mu_pool_options *options, mu_
     return MU_OK;
 }
 
+/* ---- cgroups ------------------------------------------------------------------------------ */
+
+static mu_err set_limits(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+{
+    mu__warden *warden = mu__warden_of(pool->system);
+    const mu__limits limits = {options->memory_max, (uint32_t)options->pids_max,
+                               (uint32_t)options->cpu_max};
+    if (!mu__limits_any(&limits) || !warden) /* which starts no worker, and says so */
+        return MU_OK;
+    pool->spec.limits = limits;
+    return mu__warden_delegate(warden, &limits, error);
+}
+
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 /* Numbers that are not set are not told, so that a worker has what the warden has. */
@@ -228,6 +241,8 @@ mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     mu_err err = set_user(spec, options, error);
     if (err == MU_OK)
         err = set_calls(spec, options, error);
+    if (err == MU_OK)
+        err = set_limits(pool, options, error);
     return err == MU_OK ? set_files(pool, options, error) : err;
 }
 

@@ -242,6 +242,9 @@ static const mu__option table[] = {
     {LIST(read_write), .check = check_paths},
     {CHOICE(landlock, mu_landlock, landlock_words)},
     {CHOICE(seccomp, mu_seccomp, seccomp_words)},
+    {BYTES(memory_max), RANGE(0, INT64_C(1) << 50)},
+    {INT(pids_max), RANGE(0, 1 << 22)},
+    {INT(cpu_max), RANGE(0, 1000000)},
 
     {INT(max_queue_size), RANGE(1, INT_MAX), .word = "none", .word_value = -1, .fallback = 1000},
     {MS(queue_timeout_ms), DURATION, OR_INFINITY, .fallback = 5000},

@@ -22,7 +22,7 @@
 #define ATTEMPTS 100  /* to make a group that somebody takes for left over in the same moment */
 
 static void clear_left(const char *parent);
-static void end_group(int fd, const char *path, int64_t deadline);
+static void end_group(const char *path, int64_t deadline);
 
 /* Opens a group and takes it; EWOULDBLOCK: somebody has it. 0 or errno. */
 static int take(const char *path, int *ret_fd)
@@ -85,6 +85,9 @@ mu_err mu__cgroup_open(const char *parent, const char *run_id, mu__cgroup *ret_c
         return mu_error_set(ret_error, MU_ERRNO(ENAMETOOLONG), "option cgroup: %s", parent);
     clear_left(parent);
     int error = make(ret_cgroup->path, &ret_cgroup->fd);
+    (void)snprintf(ret_cgroup->warden, sizeof ret_cgroup->warden, "%s/warden", ret_cgroup->path);
+    if (error == 0 && mkdir(ret_cgroup->warden, 0755) != 0)
+        error = errno;
     if (error)
         return mu_error_set(ret_error, MU_ERRNO(error), "option cgroup: %s: %s", ret_cgroup->path,
                             strerror(error));
@@ -102,41 +105,85 @@ static void clear_left(const char *parent)
             (size_t)snprintf(path, sizeof path, "%s/%s", parent, entry->d_name) >= sizeof path ||
             take(path, &fd) != 0)
             continue;
-        end_group(fd, path, mu_deadline(mu_clock_now(&mu__clock_monotonic), CLEAR_MS));
+        end_group(path, mu_deadline(mu_clock_now(&mu__clock_monotonic), CLEAR_MS));
         (void)close(fd);
     }
     if (dir)
         (void)closedir(dir);
 }
 
-static void kill_all(int fd)
+/* ---- files of a group ----------------------------------------------------------------------- */
+
+int mu__cgroup_open_file(const char *dir, const char *file, int flags, int *ret_fd)
 {
-    int kill = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-    if (kill < 0)
-        return;
-    (void)!write(kill, "1", 1);
-    (void)close(kill);
+    char path[2 * PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, file);
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+int mu__cgroup_read(const char *dir, const char *file, char *text, size_t size)
+{
+    int fd, error = mu__cgroup_open_file(dir, file, O_RDONLY, &fd);
+    if (error)
+        return error;
+    ssize_t n = read(fd, text, size - 1); /* the kernel gives it whole */
+    error = n < 0 ? errno : 0;
+    text[n < 0 ? 0 : n] = '\0';
+    (void)close(fd);
+    return error;
+}
+
+int mu__cgroup_write(const char *dir, const char *file, const char *text)
+{
+    int fd, error = mu__cgroup_open_file(dir, file, O_WRONLY, &fd);
+    if (error)
+        return error;
+    error = write(fd, text, strlen(text)) < 0 ? errno : 0;
+    (void)close(fd);
+    return error;
+}
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
+/* The groups inside, as far as nobody lives in them any more. */
+static void remove_inner(const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+            (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+    }
+    if (dir)
+        (void)closedir(dir);
 }
 
 /* Busy: those who were killed are on their way out. */
-static void end_group(int fd, const char *path, int64_t deadline)
+static void end_group(const char *path, int64_t deadline)
 {
-    kill_all(fd);
-    while (rmdir(path) != 0 && errno == EBUSY && mu_clock_now(&mu__clock_monotonic) < deadline)
+    (void)mu__cgroup_write(path, "cgroup.kill", "1");
+    remove_inner(path);
+    while (rmdir(path) != 0 && errno == EBUSY && mu_clock_now(&mu__clock_monotonic) < deadline) {
         (void)mu_sleep(LOOK_MS);
+        remove_inner(path);
+    }
 }
 
 void mu__cgroup_kill(const mu__cgroup *cgroup)
 {
     if (cgroup->fd >= 0)
-        kill_all(cgroup->fd);
+        (void)mu__cgroup_write(cgroup->path, "cgroup.kill", "1");
 }
 
 void mu__cgroup_close(mu__cgroup *cgroup, int64_t deadline)
 {
     if (cgroup->fd < 0)
         return;
-    end_group(cgroup->fd, cgroup->path, deadline);
+    end_group(cgroup->path, deadline);
     (void)close(cgroup->fd);
     cgroup->fd = -1;
 }

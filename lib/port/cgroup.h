@@ -4,11 +4,11 @@
  * Why: what is in a cgroup is found without asking anybody, marks and parents included, and
  * cgroup.kill ends all of it at once, also what is half forked. Whoever runs the host gives it a
  * directory to itself (delegation; systemd: Delegate=yes); in it each system makes one group, which
- * the warden joins before it executes anything. So all that ever descends from it is inside, and
- * whatever limits the directory has hold for it.
+ * the warden and each of its children have one of their own. So all that ever descends from them is
+ * inside, and whatever limits the directory has hold for it.
  *
  *     err = mu__cgroup_open("/sys/fs/cgroup/my.service", run_id, &cgroup, error);
- *     ... launch wardens with cgroup.path ...
+ *     ... launch wardens with cgroup.warden, children in cells (port/cell.h) ...
  *     mu__cgroup_kill(&cgroup);                 // a warden was lost: its children with it
  *     mu__cgroup_close(&cgroup, deadline);      // nothing is left: the group goes
  *
@@ -21,13 +21,15 @@
 #define MU_PORT_CGROUP_H
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <muster/error.h>
 
 typedef struct mu__cgroup {
-    int fd; /* of the directory, locked; -1: there is none */
-    char path[PATH_MAX];
+    int fd;                     /* of the directory, locked; -1: there is none */
+    char path[PATH_MAX];        /* "": there never was one; else it stays as it is */
+    char warden[PATH_MAX + 16]; /* the group in it that wardens live in */
 } mu__cgroup;
 
 /*
@@ -43,5 +45,10 @@ void mu__cgroup_kill(const mu__cgroup *cgroup);
 /* Kills, and removes the group as soon as the last one is gone; at the deadline (ns) it is left to
  * the next system. Blocks. */
 void mu__cgroup_close(mu__cgroup *cgroup, int64_t deadline);
+
+/* Files of a group, which are opened, read and written whole: 0 or errno. Never blocks. */
+int mu__cgroup_open_file(const char *dir, const char *file, int flags, int *ret_fd);
+int mu__cgroup_read(const char *dir, const char *file, char *text, size_t size);
+int mu__cgroup_write(const char *dir, const char *file, const char *text);
 
 #endif

@@ -28,9 +28,10 @@ typedef struct errand {
     int fds[MU__WP_FDS_MAX + 1]; /* the first is for the memfd */
     size_t n_fds;
     int memfd; /* -1: the body travels inline */
+    int procs; /* of the cgroup that it is to join; -1: none */
 } errand;
 
-static mu_err check_spec(const mu__child_spec *spec, mu_error *ret_error);
+static mu_err check_spec(const mu__warden *warden, const mu__child_spec *spec, mu_error *ret_error);
 static mu__child *child_new(mu__warden *warden, const mu__child_spec *spec);
 static mu_err attempt(mu__warden *warden, errand *e, mu__child *child, int64_t deadline,
                       mu__pending *pending, mu_error *ret_error);
@@ -42,22 +43,29 @@ static void errand_drop(errand *e);
 static mu_err explain(const mu__child_spec *spec, const mu__pending *pending, mu_error *ret_error);
 static mu_err pause_for(int64_t ns, int64_t deadline, const mu__warden *warden);
 static void track(mu__child *child, const mu__child_spec *spec);
+static mu_err make_cell(mu__child *child, const mu__child_spec *spec, int *ret_procs,
+                        mu_error *ret_error);
+static mu__cell_oom end_cell(mu__child *child);
+static void retry_cells(mu__warden *warden);
 
 /* ---- spawning ------------------------------------------------------------------------------ */
 
 mu_err mu__child_spawn(mu__warden *warden, const mu__child_spec *spec, int64_t deadline,
                        mu__child **ret_child, mu_error *ret_error)
 {
-    mu_err err = check_spec(spec, ret_error);
+    mu_err err = check_spec(warden, spec, ret_error);
     if (err != MU_OK)
         return err;
     mu__child *child = child_new(warden, spec);
     if (!child)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory to start %s", spec->path);
-    errand e = {.memfd = -1};
+    errand e = {.memfd = -1, .procs = -1};
     mu__pending pending;
     int64_t wait = RETRY_FIRST;
-    err = errand_make(&e, warden, spec, child->serial, ret_error);
+    retry_cells(warden);
+    err = make_cell(child, spec, &e.procs, ret_error);
+    if (err == MU_OK)
+        err = errand_make(&e, warden, spec, child->serial, ret_error);
     while (err == MU_OK) {
         err = attempt(warden, &e, child, deadline, &pending, ret_error);
         bool again = err == MU_OK && pending.error == EAGAIN && pending.step == MU__STEP_CLONE;
@@ -80,7 +88,7 @@ mu_err mu__child_spawn(mu__warden *warden, const mu__child_spec *spec, int64_t d
     return err;
 }
 
-static mu_err check_spec(const mu__child_spec *spec, mu_error *ret_error)
+static mu_err check_spec(const mu__warden *warden, const mu__child_spec *spec, mu_error *ret_error)
 {
     if (!spec->path || spec->path[0] != '/')
         return mu_error_set(ret_error, MU_EINVAL, "the program's path must be absolute");
@@ -88,7 +96,8 @@ static mu_err check_spec(const mu__child_spec *spec, mu_error *ret_error)
         return mu_error_set(ret_error, MU_EINVAL, "cwd \"%s\" must be absolute", spec->cwd);
     if (!spec->argv || !spec->argv[0] || !spec->envp)
         return mu_error_set(ret_error, MU_EINVAL, "%s: no arguments or environment", spec->path);
-    size_t n_fds = spec->n_passes + (spec->flags & MU__SPAWN_LANDLOCK ? 1 : 0);
+    size_t n_fds = spec->n_passes + (spec->flags & MU__SPAWN_LANDLOCK ? 1 : 0) +
+                   (warden->cgroup.path[0] ? 1 : 0);
     if (n_fds > MU__WP_FDS_MAX || spec->n_rlimits > MU__WP_RLIMITS_MAX)
         return mu_error_set(ret_error, MU_EINVAL, "%s: too many fds or limits", spec->path);
     return MU_OK;
@@ -274,6 +283,11 @@ static mu_err errand_make(errand *e, mu__warden *warden, const mu__child_spec *s
         if (passed)
             e->fds[1 + e->n_fds++] = spec->passes[i].fd;
     }
+    if (e->procs >= 0) { /* next to those above: a fork server gets them, and nothing behind */
+        e->spec.flags |= MU__SPAWN_CGROUP;
+        e->spec.confine.cgroup = (int32_t)e->n_fds;
+        e->fds[1 + e->n_fds++] = e->procs;
+    }
     if (spec->flags & MU__SPAWN_LANDLOCK) {
         e->spec.confine.landlock = (int32_t)e->n_fds;
         e->fds[1 + e->n_fds++] = spec->confine.landlock;
@@ -302,8 +316,66 @@ static void errand_drop(errand *e)
 {
     if (e->memfd >= 0)
         (void)close(e->memfd);
+    if (e->procs >= 0)
+        (void)close(e->procs);
     free(e->data);
     free(e->envp);
+}
+
+/* ---- cgroups ------------------------------------------------------------------------------- */
+
+mu_err mu__warden_delegate(mu__warden *warden, const mu__limits *limits, mu_error *ret_error)
+{
+    if (!warden->cgroup.path[0])
+        return mu_error_set(ret_error, MU_EINVAL,
+                            "limits of memory, processes and processor need a cgroup: the option "
+                            "cgroup of the system");
+    return mu__cells_delegate(&warden->cgroup, limits, ret_error);
+}
+
+static mu_err make_cell(mu__child *child, const mu__child_spec *spec, int *ret_procs,
+                        mu_error *ret_error)
+{
+    mu__warden *warden = child->warden;
+    if (!warden->cgroup.path[0])
+        return MU_OK;
+    mu_err err = mu__cell_make(&warden->cgroup, child->serial, &spec->limits, ret_procs, ret_error);
+    child->celled = err == MU_OK;
+    return err;
+}
+
+static void keep_cell(mu__warden *warden, uint64_t serial)
+{
+    mu_lock_acquire(&warden->lock);
+    if (warden->n_cells < MU__CELLS_LEFT)
+        warden->cells[warden->n_cells++] = serial;
+    mu_lock_release(&warden->lock);
+}
+
+/* What it left is killed, which takes a moment: then the next start looks again. */
+static mu__cell_oom end_cell(mu__child *child)
+{
+    mu__cell_oom oom = MU__CELL_OOM_UNTOLD;
+    if (!child->celled)
+        return oom;
+    child->celled = false;
+    if (!mu__cell_end(&child->warden->cgroup, child->serial, &oom))
+        keep_cell(child->warden, child->serial);
+    return oom;
+}
+
+static void retry_cells(mu__warden *warden)
+{
+    uint64_t left[MU__CELLS_LEFT];
+    mu_lock_acquire(&warden->lock);
+    size_t count = warden->n_cells;
+    memcpy(left, warden->cells, count * sizeof *left);
+    warden->n_cells = 0;
+    mu_lock_release(&warden->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (!mu__cell_end(&warden->cgroup, left[i], NULL))
+            keep_cell(warden, left[i]);
+    }
 }
 
 /* ---- handles ------------------------------------------------------------------------------- */
@@ -320,6 +392,7 @@ void mu__child_unref(mu__child *child)
         return;
     if (child->pidfd >= 0)
         (void)close(child->pidfd);
+    (void)end_cell(child); /* of one that was never started */
     mu__warden_unref(child->warden);
     free(child);
 }
@@ -427,9 +500,14 @@ void mu__child_finish(mu__child *take_child, const mu__exit *exit)
 {
     mu__child *child = take_child;
     mu__warden *warden = child->warden;
+    mu__exit told = *exit;
+    mu__cell_oom oom = end_cell(child);
+    told.oom_told = oom != MU__CELL_OOM_UNTOLD;
+    told.oom =
+        oom == MU__CELL_OOM_KILLED && exit->kind == MU__EXIT_SIGNAL && exit->status == SIGKILL;
     mu_lock_acquire(&warden->lock);
     child->exited = true;
-    child->exit = *exit;
+    child->exit = told;
     child->calling = child->on_exit != NULL;
     void (*tell)(void *, const mu__exit *) = child->on_exit;
     void *ctx = child->ctx;
@@ -437,7 +515,7 @@ void mu__child_finish(mu__child *take_child, const mu__exit *exit)
     mu_lock_release(&warden->lock);
     mu__tracking_gone(warden->tracking, child->serial);
     if (tell) {
-        tell(ctx, exit);
+        tell(ctx, &told);
         mu_lock_acquire(&warden->lock);
         child->calling = false;
         mu__sleepers_wake(&child->sleepers);

@@ -40,7 +40,9 @@ const char *mu__exit_text(const mu__exit *exit, char *text, size_t size)
     case MU__EXIT_SIGNAL:
         (void)snprintf(text, size, "killed by %s%s",
                        mu__signal_name(exit->status, name, sizeof name),
-                       exit->oom ? ", it seems by the kernel for want of memory" : "");
+                       !exit->oom       ? ""
+                       : exit->oom_told ? ", by the kernel for want of memory"
+                                        : ", it seems by the kernel for want of memory");
         break;
     case MU__EXIT_LOST:
         (void)snprintf(text, size, "killed with its owner, the warden or its actor");

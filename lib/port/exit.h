@@ -25,7 +25,8 @@ typedef struct mu__exit {
     int status;
     int64_t user_us, system_us; /* processor time, its waited-for children included; LOST: 0 */
     int64_t max_rss_kb;
-    bool oom; /* SIGKILL of unknown origin, while the kernel killed for want of memory */
+    bool oom;      /* SIGKILL of unknown origin, while the kernel killed for want of memory */
+    bool oom_told; /* whether it was that, or not, is known from its own cgroup */
 } mu__exit;
 
 #define MU__EXIT_TEXT 80

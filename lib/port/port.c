@@ -232,6 +232,7 @@ static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spe
     child.umask = spec->umask;
     child.nice = spec->nice;
     child.confine = spec->confine;
+    child.limits = spec->limits;
     if (spec->fork_server) { /* its server wears both */
         child.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK;
         child.confine.seccomp = MU__SECCOMP_OFF;
@@ -428,10 +429,11 @@ static void on_exit_(void *ctx, const mu__exit *exit)
     }
     bool unexplained =
         exit->kind == MU__EXIT_SIGNAL && exit->status == SIGKILL && !atomic_load(&port->killed);
-    bool oom = unexplained && mu__oom_rose(port->oom_kills, mu__oom_kills(port->sys));
+    bool likely =
+        unexplained && !exit->oom_told && mu__oom_rose(port->oom_kills, mu__oom_kills(port->sys));
     mu_lock_acquire(&port->lock);
     port->end.exit = *exit;
-    port->end.exit.oom = oom;
+    port->end.exit.oom |= likely;
     (void)mu__capture_tail(&port->capture, port->end.tail, sizeof port->end.tail);
     (void)mu__capture_trace(&port->capture, port->end.trace, sizeof port->end.trace);
     port->ended = true;

@@ -42,6 +42,7 @@ typedef struct mu__port_spec {
     uint32_t umask;
     int nice;
     mu__wp_confine confine;
+    mu__limits limits;
     size_t max_frame; /* told as MUSTER_MAX_FRAME; 0: not told */
 
     struct mu__child *fork_server; /* forks it; NULL: it is exec'd */

@@ -257,7 +257,8 @@ static mu_err make_link(mu__warden *warden, mu__link **ret_link, mu_error *ret_e
     if (!link)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory for the warden");
     const mu__warden_place place = {.strict = mu__options(warden->system)->strict,
-                                    .cgroup = warden->cgroup.fd >= 0 ? warden->cgroup.path : NULL};
+                                    .cgroup =
+                                        warden->cgroup.path[0] ? warden->cgroup.warden : NULL};
     link->fds = (mu__warden_link)MU__WARDEN_LINK_INIT;
     mu_err err = mu__warden_launch(warden->sys, mu__clock(warden->system), warden->path,
                                    warden->run_id, &place, HANDSHAKE_MS, &link->fds, ret_error);

@@ -28,6 +28,7 @@
 #include <muster/actor.h>
 
 #include "base/warden_proto.h"
+#include "port/cell.h"
 #include "port/exit.h"
 #include "port/tracking.h"
 
@@ -59,6 +60,13 @@ const char *mu__warden_run_id(const mu__warden *warden);
 /* The register of its processes; borrowed. */
 mu__tracking *mu__warden_tracking(const mu__warden *warden);
 
+/*
+ * Makes ready for children with such limits. MU_EINVAL: the system has no cgroup; MU_ENOTSUP,
+ * MU_ESYS
+ * + errno: it has, but cannot limit that; the error says what and where. Blocks for a moment.
+ */
+mu_err mu__warden_delegate(mu__warden *warden, const mu__limits *limits, mu_error *ret_error);
+
 /* The process id of the warden, 0 while there is none. */
 int mu__warden_pid(mu__warden *warden);
 
@@ -84,6 +92,7 @@ typedef struct mu__child_spec {
     uint32_t umask;
     int nice;
     mu__wp_confine confine;
+    mu__limits limits; /* of all that it is and starts; only in a system with a cgroup */
     /* Called once in the I/O thread, without locks, when the child has been reaped; must not block
      * and must not call mu__child_forget. NULL: nobody is told. */
     void (*on_exit)(void *ctx, const mu__exit *exit);

@@ -49,6 +49,9 @@ typedef struct mu__link {
     mu__warden_link fds;
 } mu__link;
 
+/* More that are left at a time wait for the system's end. */
+#define MU__CELLS_LEFT 64
+
 struct mu__warden {
     _Atomic uint32_t refs;
     mu_system *system;
@@ -67,8 +70,10 @@ struct mu__warden {
     mu__sleeper *pending MU_GUARDED_BY(lock);
     mu__child *children MU_GUARDED_BY(lock); /* that run */
     uint64_t next_request MU_GUARDED_BY(lock);
-    uint64_t next_serial MU_GUARDED_BY(lock); /* of marks */
-    uint64_t lost_serial MU_GUARDED_BY(lock); /* up to it all are dead, or about to be */
+    uint64_t next_serial MU_GUARDED_BY(lock);           /* of marks */
+    uint64_t lost_serial MU_GUARDED_BY(lock);           /* up to it all are dead, or about to be */
+    uint64_t cells[MU__CELLS_LEFT] MU_GUARDED_BY(lock); /* whose last had not gone yet */
+    size_t n_cells MU_GUARDED_BY(lock);
 
     mu__alarm watch_alarm;
     _Atomic int silence; /* ticks since it has said anything */
@@ -89,6 +94,7 @@ struct mu__child {
     uint64_t start;
     int pidfd;
     uint64_t serial;
+    bool celled; /* it has a cgroup to itself; of whoever starts it, then of whoever ends it */
 
     /* guarded by warden->lock */
     mu__child *next;

@@ -53,6 +53,10 @@ MU_BORROWED static void must(mu__child_report *report, mu__step step, long resul
 MU_BORROWED void confine_rights(const mu__wp_spawn *spec, const int *passed,
                                 mu__child_report *report)
 {
+    /* First: what opened it may write to it, and this process might not be allowed to later. */
+    if (spec->flags & MU__SPAWN_CGROUP)
+        must(report, MU__STEP_CGROUP,
+             mu__child_call(SYS_write, passed[spec->confine.cgroup], (long)"0", 1, 0));
     if (spec->flags & MU__SPAWN_NO_NEW_PRIVS)
         must(report, MU__STEP_NO_NEW_PRIVS,
              mu__child_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0));

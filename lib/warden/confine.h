@@ -34,8 +34,8 @@ int confine_check(const mu__wp_spawn *spec, const int *passed, mu__step *ret_ste
  * end. Ends the child when it cannot. */
 void confine_user(const mu__wp_spawn *spec, pid_t warden, mu__child_report *report);
 
-/* Gives up what an exec could gain, and the files that it is not to reach; `passed` are the fds
- * that came with the spawn. Ends the child when it cannot. */
+/* Joins its cgroup, gives up what an exec could gain, and the files that it is not to reach;
+ * `passed` are the fds that came with the spawn. Ends the child when it cannot. */
 void confine_rights(const mu__wp_spawn *spec, const int *passed, mu__child_report *report);
 
 /* Puts on a filter of system calls, of which the only one still to come is execve; an empty one is

@@ -74,6 +74,7 @@ int forks_ask(forks *f, uint64_t request, const mu__wp_spawn *spec, const uint8_
     size_t n_fds = 0;
     for (size_t i = 0; i < spec->n_fds; i++)
         n_fds += spec->fds[i].source != MU__WP_FD_NULL;
+    n_fds += (spec->flags & MU__SPAWN_CGROUP) != 0;
     int error = reserve(f);
     if (error == 0)
         error = send_to(server->socket, request, body, size, fds, n_fds);

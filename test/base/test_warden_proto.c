@@ -137,7 +137,12 @@ MU_TEST(warden_proto, a_spawn_that_makes_no_sense_is_refused)
     spec.confine.landlock = 1;
     mu_check_ok(decode_changed(spec, 2));
     spec.flags &= ~(uint32_t)MU__SPAWN_USER;
-    mu_check_ok(decode_changed(spec, 2));      /* nobody asks for it */
+    mu_check_ok(decode_changed(spec, 2)); /* nobody asks for it */
+    spec.flags |= MU__SPAWN_CGROUP;
+    spec.confine.cgroup = 2; /* did not come */
+    mu_check_err(decode_changed(spec, 2), MU_EDECODE);
+    spec.confine.cgroup = 1;
+    mu_check_ok(decode_changed(spec, 2));
     spec.confine.seccomp = MU__SECCOMP_LIMIT_; /* a profile that this warden does not have */
     mu_check_err(decode_changed(spec, 2), MU_EDECODE);
 }

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "base/sys.h"
 #include "port/warden.h"
 #include "runtime/runtime.h"
+#include "support/mu_cgroup.h"
 #include "support/mu_test.h"
 
 typedef struct world {
@@ -32,19 +32,11 @@ typedef struct world {
     char group[192];
 } world;
 
-static bool is_cgroup2(const char *path)
-{
-    struct statfs fs;
-    return statfs(path, &fs) == 0 && fs.f_type == 0x63677270;
-}
-
 /* Delegates a directory to nobody but this test. */
 static void delegate(world *w)
 {
-    const char *top = is_cgroup2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
     memset(w, 0, sizeof *w);
-    (void)snprintf(w->parent, sizeof w->parent, "%s/muster-test-XXXXXX", top);
-    mu_check_msg(mkdtemp(w->parent) != NULL, "%s: %s", w->parent, strerror(errno));
+    mu_cgroup_make(w->parent, sizeof w->parent);
 }
 
 static mu_err start(world *w, const char *parent, mu_error *error)
@@ -94,14 +86,23 @@ static mu__child *sh(world *w, const char *script, int fd)
     return child;
 }
 
-static void check_member(const world *w, int pid)
+/* The group that a process lives in, as /proc has it; "" if there is no such process. */
+static void group_of(int pid, char *text, size_t size)
 {
-    char path[64], text[1024];
+    char path[64];
+    text[0] = '\0';
     (void)snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
     FILE *file = fopen(path, "re");
-    mu_check(file != NULL);
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    if (!file)
+        return;
+    text[fread(text, 1, size - 1, file)] = '\0';
     (void)fclose(file);
+}
+
+static void check_member(const world *w, int pid)
+{
+    char text[1024];
+    group_of(pid, text, sizeof text);
     mu_check_contains(text, strrchr(w->group, '/'));
 }
 
@@ -115,6 +116,74 @@ MU_TEST(cgroup, warden_and_children_live_in_a_group_that_goes_with_the_system)
     check_member(&w, mu__child_pid(child));
     mu__child_unref(child);
     end(&w); /* which finds the directory empty */
+}
+
+/* Where its group would be: each child of a system has a number, from 1 on. */
+static bool has_group(const world *w, int serial)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/%d", w->group, serial);
+    return access(path, F_OK) == 0;
+}
+
+/* A group that was not quite empty when its child had ended is looked at again by each start. */
+static bool is_removed_by_a_start(world *w, int serial)
+{
+    mu__child_unref(sh(w, "exit 0", -1));
+    return !has_group(w, serial);
+}
+
+MU_TEST(cgroup, each_child_has_a_group_of_its_own_that_goes_with_it)
+{
+    world w;
+    char one[1024], two[1024], of_warden[1024];
+    delegate(&w);
+    begin(&w);
+    mu__child *first = sh(&w, "exec sleep 1000", -1), *second = sh(&w, "exec sleep 1000", -1);
+    group_of(mu__child_pid(first), one, sizeof one);
+    group_of(mu__child_pid(second), two, sizeof two);
+    group_of(mu__warden_pid(w.warden), of_warden, sizeof of_warden);
+    mu_check_ne(strcmp(one, two), 0);
+    mu_check_ne(strcmp(one, of_warden), 0);
+    mu_check_ne(strcmp(two, of_warden), 0);
+    mu_check(has_group(&w, 1) && has_group(&w, 2));
+    mu_check_ok(mu__child_signal(first, SIGKILL, MU__SCOPE_LEADER));
+    mu_check_ok(mu__child_wait(first, mu_now(w.system) + 20 * MU_SECOND, NULL));
+    mu_wait_until(is_removed_by_a_start(&w, 1), 10000);
+    mu_check(has_group(&w, 2));
+    mu__child_unref(first);
+    mu__child_unref(second);
+    end(&w);
+}
+
+/* Without a group it would live until the system ends: no mark, no session, no parent. */
+MU_TEST(cgroup, what_a_child_leaves_behind_ends_with_it_whatever_it_has_done)
+{
+    world w;
+    int out[2];
+    char said[64];
+    ssize_t n;
+    delegate(&w);
+    begin(&w);
+    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
+    mu__child *child = sh(&w,
+                          "(env -i setsid sh -c 'trap \"\" HUP TERM; echo x >&3; sleep 1000; :' &)"
+                          "; exec sleep 1000",
+                          out[1]);
+    (void)close(out[1]);
+    mu_check_eq(read(out[0], said, 1), 1);
+    mu_check_ok(mu__child_signal(child, SIGKILL, MU__SCOPE_LEADER));
+    mu_check_ok(mu__child_wait(child, mu_now(w.system) + 20 * MU_SECOND, NULL));
+    struct pollfd last = {.fd = out[0], .events = POLLIN};
+    do {
+        mu_check_eq(poll(&last, 1, 10000 * MU_TEST_SCALE), 1);
+        n = read(out[0], said, sizeof said);
+    } while (n > 0);
+    mu_check_eq(n, 0);
+    (void)close(out[0]);
+    mu__child_unref(child);
+    mu_wait_until(is_removed_by_a_start(&w, 1), 10000);
+    end(&w);
 }
 
 /* No mark, no group and no parent leads to it. */

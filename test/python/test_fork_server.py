@@ -85,7 +85,7 @@ class ForkServer:
         body += struct.pack("=I", len(fds)) + b"".join(struct.pack("=ii", target, at) for at, target in enumerate(sorted(fds)))
         for texts in (arguments, ["%s=%s" % pair for pair in environment.items()]):
             body += struct.pack("=I", len(texts)) + b"".join(map(text, texts))
-        body += struct.pack("=IIiI", uid, gid, -1, 0)
+        body += struct.pack("=IIiIi", uid, gid, -1, 0, -1)
         header = struct.pack("=IHHQII", 0x4D555731, SPAWN, 0, self.number, len(body), 0)
         rights = array.array("i", [fds[target] for target in sorted(fds)])
         self.control.sendmsg([header + body], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])

@@ -27,7 +27,7 @@ import _socket as socket  # in Python around it is nothing that is needed here, 
 import muster_worker
 
 from ._errors import described
-from ._forked import CLONE, GROUP, NICE, NO_NEW_PRIVS, REQUEST, UMASK, USER, CannotFork, Forker, Plan
+from ._forked import CGROUP, CLONE, GROUP, NICE, NO_NEW_PRIVS, REQUEST, UMASK, USER, CannotFork, Forker, Plan
 from ._launch import compile_ahead
 from ._version import __version__
 from ._wire import NOTIFICATION, PROTOCOL, length_bytes, new_codec
@@ -42,7 +42,7 @@ _FIXED = struct.Struct("=IIiiQ")
 _RLIMIT = struct.Struct("=iQQ")
 _FD = struct.Struct("=ii")
 _COUNT = struct.Struct("=I")
-_CONFINE = struct.Struct("=IIiI")
+_CONFINE = struct.Struct("=IIiIi")
 _REPLY = struct.Struct("=iiI")
 _PACKET_MAX = 1 << 20
 _FDS_MAX = 16
@@ -290,10 +290,10 @@ class Request:
             for _ in range(*self._take(_COUNT)):
                 name, _, value = self._text().partition(b"=")
                 self.environment.setdefault(name, value)  # the first of a name is the one that is found
-            self.uid, self.gid, _, _ = self._take(_CONFINE)
+            self.uid, self.gid, _, _, self.cgroup = self._take(_CONFINE)
         except struct.error:
             raise OSError(errno.EBADMSG, "a request that cannot be understood") from None
-        if self.flags & ~(NO_NEW_PRIVS | UMASK | NICE | USER | GROUP):
+        if self.flags & ~(NO_NEW_PRIVS | UMASK | NICE | USER | GROUP | CGROUP):
             raise OSError(errno.ENOTSUP, "a flag that this fork server does not know")
 
     def _take(self, fields):

@@ -22,9 +22,9 @@ import time
 
 # mu__step of lib/base/child.h: where it failed
 REQUEST, CLONE, SETSID, PDEATHSIG, ORPHAN, NICENESS, NO_PRIVS, CHDIR, FDS, CLOSE, LIMIT = range(1, 12)
-TO_GROUP, TO_USER = 18, 19
+TO_GROUP, TO_USER, TO_CGROUP = 18, 19, 23
 
-NO_NEW_PRIVS, UMASK, NICE, USER, GROUP = 1, 2, 4, 16, 32  # flags of a request
+NO_NEW_PRIVS, UMASK, NICE, USER, GROUP, CGROUP = 1, 2, 4, 16, 32, 128  # flags of a request
 
 _CLONE_PARENT, _CLONE_CHILD_SETTID, _CLONE_CHILD_CLEARTID = 0x8000, 0x01000000, 0x00200000
 _SIGKILL = 9
@@ -161,6 +161,9 @@ class Plan:
         request.step = ORPHAN
         if os.getppid() != self.warden:
             raise OSError(errno.ECHILD, "the warden died during the start")
+        if request.flags & CGROUP:
+            request.step = TO_CGROUP
+            os.write(request.fds[request.cgroup], b"0")
         request.step = NICENESS
         if request.flags & UMASK:
             os.umask(request.umask)
