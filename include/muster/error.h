@@ -21,6 +21,7 @@
 #define MUSTER_ERROR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <muster/decls.h>
@@ -88,6 +89,14 @@ typedef enum mu_err {
 /* The error of a failed system call; `errno_value` must be positive. */
 #define MU_ERRNO(errno_value) ((mu_err)(MU_ESYS + (errno_value)))
 
+/* How the process of a worker ended. */
+typedef enum mu_ending {
+    MU_ENDING_NONE = 0, /* the failure is not a process's end */
+    MU_ENDING_EXIT,     /* it exited by itself: `exit_code` */
+    MU_ENDING_SIGNAL,   /* `signal` has ended it */
+    MU_ENDING_UNKNOWN   /* with its owner, the warden or its actor; nobody knows its status */
+} mu_ending;
+
 /* Detail of a failure. The fixed fields are always terminated; `detail` may be NULL. */
 typedef struct mu_error {
     mu_err code;
@@ -95,6 +104,12 @@ typedef struct mu_error {
     int os_pid;          /* the worker process concerned, or 0 */
     uint32_t generation; /* its generation within its slot */
     char worker[32];     /* the worker's id, "" if none was involved */
+    char command[64];    /* of the request that failed, cut; "" if it is none */
+    int64_t ran_ns;      /* how long a worker ran it; 0 if none did */
+    mu_ending ending;    /* of a crash */
+    int exit_code;       /* with MU_ENDING_EXIT */
+    char signal[16];     /* "SIGSEGV", with MU_ENDING_SIGNAL; else "" */
+    bool oom;            /* it seems that the kernel has killed it for want of memory */
     char type[64];       /* exception class in the worker, or "" */
     char message[400];   /* one line for people: what, where, and what to do */
     char *detail;        /* owned: traceback, or the last lines a child wrote; may be NULL */
@@ -103,7 +118,7 @@ typedef struct mu_error {
 
 #define MU_ERROR_INIT                                                                              \
     {                                                                                              \
-        MU_OK, 0, 0, 0, "", "", "", NULL, NULL                                                     \
+        .code = MU_OK                                                                              \
     }
 
 /* Text of a code, never NULL, static except for MU_ESYS codes, which use a per-thread buffer. */

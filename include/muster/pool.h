@@ -297,6 +297,9 @@ typedef struct mu_pool_options {
     int64_t drain_timeout_ms;  /* for running requests: 5,000 */
     int64_t shutdown_grace_ms; /* from asking a worker to leave to SIGKILL: 2,000 */
 
+    /* looking in */
+    int trace_requests; /* so many finished requests are kept for mu_pool_trace: 0, none */
+
     mu_progress_fn progress;
     void *progress_ctx;
 } mu_pool_options;
@@ -505,8 +508,9 @@ typedef struct mu_pool_stats {
         protocol_errors, sessions_lost, shut_down, breaker_open, quarantined, refused;
     uint64_t retries;   /* further attempts: idempotent, or never read by a worker that died */
     uint64_t fallbacks; /* answered by the fallback: among succeeded, or errors by their code */
-    uint64_t restarts;  /* workers replaced because they died */
-    uint64_t recycled;  /* workers relieved: by limits, or by a rolling restart */
+    uint64_t breaker_openings; /* how often the circuit breaker has opened, or opened again */
+    uint64_t restarts;         /* workers replaced because they died */
+    uint64_t recycled;         /* workers relieved: by limits, or by a rolling restart */
     uint64_t health_checks, unhealthy; /* workers asked whether they are well; who was not */
     uint64_t late_replies;             /* dropped: late, unknown or of an earlier request */
     int max_queued;                    /* the most that ever waited */
@@ -541,6 +545,30 @@ mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health);
 /* All workers in the order of their ids; one block, the caller's to free(). MU_ENOMEM, MU_EFORKED.
  */
 mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_count);
+
+/* What became of one request: the option trace_requests. Texts that are too long are cut. */
+typedef struct mu_request_trace {
+    uint64_t number; /* of the requests that had their outcome, from 1: a gap was overwritten */
+    mu_err err;
+    int attempts; /* workers that were asked; 0: none */
+    int priority;
+    char command[64];
+    char trace[64];      /* its trace id */
+    char worker[32];     /* the one asked last, "": none */
+    uint32_t generation; /* its */
+    int64_t asked_at;    /* on mu_now's clock */
+    int64_t queued_ns;   /* from there to the last worker; without one, to the outcome */
+    int64_t executed_ns; /* on the last worker */
+    int64_t total_ns;    /* from asked_at to the outcome */
+} mu_request_trace;
+
+/*
+ * The last requests that had their outcome, refused ones included, oldest first; at most
+ * trace_requests. One block, the caller's to free(). A request's is there before its caller hears
+ * of it. Reading them holds up no request: those that end meanwhile wait for a few at a time to be
+ * copied. MU_ENOTSUP: trace_requests is 0. MU_ENOMEM, MU_EFORKED, MU_EINVAL.
+ */
+mu_err mu_pool_trace(mu_pool *pool, mu_request_trace **ret_requests, size_t *ret_count);
 
 /* The pool's supervision tree as text, one line an actor, with ids, OS pids and states; free() it.
  */

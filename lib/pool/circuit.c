@@ -43,8 +43,10 @@ mu__breaker_change mu__breaker_judge_locked(mu_pool *pool, const mu__result *res
         return MU__BREAKER_SAME; /* while all is well it costs a comparison */
     mu__breaker_change change =
         mu__breaker_report(&pool->breaker, verdict, result->probe, mu__now(pool->system));
-    if (change == MU__BREAKER_OPENED)
+    if (change == MU__BREAKER_OPENED) {
         pool->opened_by_starts = false;
+        pool->stats.breaker_openings++;
+    }
     return change;
 }
 
@@ -73,8 +75,10 @@ void mu__breaker_start_failed(mu_pool *pool)
     mu_lock_acquire(&pool->lock);
     if (pool->started && pool->phase == MU__POOL_RUNNING && !has_server_locked(pool))
         change = mu__breaker_report(&pool->breaker, MU__VERDICT_FAILURE, false, now);
-    if (change == MU__BREAKER_OPENED)
+    if (change == MU__BREAKER_OPENED) {
         pool->opened_by_starts = true;
+        pool->stats.breaker_openings++;
+    }
     mu_lock_release(&pool->lock);
     mu__breaker_tell(pool, change);
 }

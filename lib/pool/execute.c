@@ -147,6 +147,28 @@ static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_pl
 
 /* ---- one attempt -------------------------------------------------------------------------- */
 
+/* The same as in the message, for programs. */
+static void tell_ending(const mu__exit *exit, mu_error *error)
+{
+    switch (exit->kind) {
+    case MU__EXIT_CODE:
+        error->ending = MU_ENDING_EXIT;
+        error->exit_code = exit->status;
+        break;
+    case MU__EXIT_SIGNAL: {
+        char name[sizeof error->signal];
+        error->ending = MU_ENDING_SIGNAL;
+        (void)snprintf(error->signal, sizeof error->signal, "%s",
+                       mu__signal_name(exit->status, name, sizeof name));
+        break;
+    }
+    case MU__EXIT_LOST:
+        error->ending = MU_ENDING_UNKNOWN;
+        break;
+    }
+    error->oom = exit->oom;
+}
+
 /* Says how the worker died; must run before the channel is given up. */
 static void describe_death(mu__ticket *ticket, const mu__call_plan *plan, mu_error *error)
 {
@@ -157,14 +179,27 @@ static void describe_death(mu__ticket *ticket, const mu__call_plan *plan, mu_err
     ticket->by_others = !end || mu__exit_by_others(&end->exit);
     int64_t ms = (mu__now(ticket->slot->pool->system) - ticket->began) / MU_MS;
     (void)mu_error_set(error, MU_ECRASHED, "%s (pid %d) ended while it ran '%s' for %lld ms: %s",
-                       ticket->slot->info.id, end ? end->exit.os_pid : 0, plan->command,
-                       (long long)ms, how);
+                       ticket->slot->info.id, ticket->os_pid, plan->command, (long long)ms, how);
     if (end && end->tail[0])
         error->detail = strdup(end->tail);
     if (end && end->trace[0])
         error->trace = strdup(end->trace);
     if (end)
-        error->os_pid = end->exit.os_pid;
+        tell_ending(&end->exit, error);
+    else
+        error->ending = MU_ENDING_UNKNOWN;
+}
+
+/* Whose failure it is, whatever the failure. */
+static void name_worker(const mu__ticket *ticket, mu__exchange outcome, mu__reply *reply)
+{
+    mu_error *error = &reply->error;
+    bool ran = outcome != MU__EXCHANGE_REFUSED && !reply->unsent && !reply->unread;
+    (void)snprintf(error->worker, sizeof error->worker, "%s", ticket->slot->info.id);
+    error->generation = ticket->generation;
+    error->os_pid = ticket->os_pid;
+    if (ran)
+        error->ran_ns = mu__now(ticket->slot->pool->system) - ticket->began;
 }
 
 static mu__request request_of(const mu__ticket *ticket, const mu__call_plan *plan)
@@ -205,8 +240,7 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
     if (interrupted && mu__pool_closing(pool))
         reply->err = MU_ESHUTDOWN;
     if (reply->err != MU_OK)
-        (void)snprintf(reply->error.worker, sizeof reply->error.worker, "%s",
-                       ticket->slot->info.id);
+        name_worker(ticket, outcome, reply);
     return outcome;
 }
 
@@ -287,6 +321,7 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
     }
     error->code = err;
     error->attempts = plan->attempts;
+    (void)snprintf(error->command, sizeof error->command, "%s", plan->command);
 }
 
 /* ---- the call ----------------------------------------------------------------------------- */
@@ -314,11 +349,9 @@ static mu_err attempt(mu_pool *pool, mu__ticket *ticket, mu__call_plan *plan, in
         return_unused(ticket);
         return MU_EQUARANTINED;
     }
-    result->attempts++;
     mu__exchange outcome = mu__converse(pool, ticket, plan, reply);
     mu__slot_end(ticket, outcome, reply);
-    result->queued_ns = ticket->began - plan->entered;
-    result->executed_ns = ticket->ended - ticket->began;
+    mu__result_ran(result, plan, ticket);
     int64_t at;
     if (mu__plan_again(pool, plan, outcome, reply, ticket, &at))
         *ret_at = at;
@@ -389,9 +422,12 @@ mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
             err = mu__fall_back(pool, &plan, err, &reply, &result);
         result.err = err;
         result.excused = plan.excused;
+        mu__pool_note(pool, &plan, &result);
         hand_over(pool, &plan, err, &reply, ret_result, ret_error);
         mu__pool_leave(pool, ticket, &result);
     } else {
+        result.err = err;
+        mu__pool_note(pool, &plan, &result);
         hand_over(pool, &plan, err, &reply, ret_result, ret_error);
     }
     return err;

@@ -5,6 +5,7 @@
  * Called by execute.c and job.c on their way in and out, by the pool's actors, and by pool.c, which
  * waits here for the start, the drain and the last one to leave.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "pool/pool_impl.h"
@@ -89,6 +90,39 @@ mu_err mu__pool_enter(mu_pool *pool, int64_t now, mu__ticket **ret_ticket, mu__r
     if (err == MU_OK && ret_ticket)
         *ret_ticket = ticket ? ticket : new_ticket(pool);
     return err;
+}
+
+void mu__result_ran(mu__result *result, const mu__call_plan *plan, const mu__ticket *ticket)
+{
+    result->attempts++;
+    result->worker = ticket->slot->index + 1;
+    result->generation = ticket->generation;
+    result->queued_ns = ticket->began - plan->entered;
+    result->executed_ns = ticket->ended - ticket->began;
+}
+
+void mu__pool_note(mu_pool *pool, const mu__call_plan *plan, const mu__result *result)
+{
+    if (!pool->trace)
+        return;
+    int64_t total = mu__now(pool->system) - plan->entered;
+    bool ran = result->executed_ns >= 0;
+    mu_request_trace record = {
+        .err = result->err,
+        .attempts = (int)result->attempts,
+        .priority = plan->options.priority,
+        .generation = result->generation,
+        .asked_at = plan->entered,
+        .queued_ns = ran ? result->queued_ns : total,
+        .executed_ns = ran ? result->executed_ns : 0,
+        .total_ns = total,
+    };
+    (void)snprintf(record.command, sizeof record.command, "%s", plan->command);
+    if (plan->options.trace)
+        (void)snprintf(record.trace, sizeof record.trace, "%s", plan->options.trace);
+    if (result->worker)
+        (void)snprintf(record.worker, sizeof record.worker, MU__WORKER_ID, result->worker);
+    mu__trace_put(pool->trace, &record);
 }
 
 void mu__pool_changed_locked(mu_pool *pool)

@@ -137,6 +137,7 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply, bool has_work
     }
     job->result.err = err;
     job->result.excused = job->plan.excused;
+    mu__pool_note(pool, &job->plan, &job->result);
     if (job->callback)
         tell_by_callback(job, err, reply);
     else
@@ -261,21 +262,19 @@ void mu__job_run(mu__job *job)
 {
     mu_pool *pool = job->pool;
     mu__reply reply = {.result = MU_VALUE_INIT, .error = MU_ERROR_INIT};
-    int64_t began = job->ticket.began, at;
+    int64_t at;
     if (mu__plan_quarantined(pool, &job->plan)) { /* since it was queued */
         reply = (mu__reply){.err = MU_ECANCELLED, .unsent = true};
         mu__slot_end(&job->ticket, MU__EXCHANGE_KILLED, &reply);
         finish_job(job, MU_EQUARANTINED, &reply, false);
         return;
     }
-    job->result.attempts++;
     mu__exchange outcome = mu__converse(pool, &job->ticket, &job->plan, &reply);
     bool answered = outcome == MU__EXCHANGE_REPLY;
     job->ticket.ended = mu__now(pool->system);
     if (!answered)
         mu__slot_end(&job->ticket, outcome, &reply);
-    job->result.queued_ns = began - job->plan.entered;
-    job->result.executed_ns = job->ticket.ended - began;
+    mu__result_ran(&job->result, &job->plan, &job->ticket);
     if (mu__plan_again(pool, &job->plan, outcome, &reply, &job->ticket, &at)) {
         if (answered)
             mu__slot_end(&job->ticket, outcome, &reply);
@@ -412,8 +411,11 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
         return err;
     mu__result result = MU__RESULT_INIT;
     err = mu__pool_enter(pool, plan.entered, NULL, &result);
-    if (err != MU_OK)
+    if (err != MU_OK) {
+        result.err = err;
+        mu__pool_note(pool, &plan, &result);
         return err;
+    }
     mu__job *job = NULL;
     mu_err refusal = result.refusal;
     if (refusal == MU_OK && mu__plan_quarantined(pool, &plan))
@@ -435,6 +437,7 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
     }
     if (err != MU_OK) {
         result.err = err;
+        mu__pool_note(pool, &plan, &result);
         mu__pool_leave(pool, NULL, &result);
     }
     return err;

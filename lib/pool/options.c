@@ -272,6 +272,8 @@ static const mu__option table[] = {
     {MS(drain_timeout_ms), DURATION, .fallback = 5000},
     {MS(shutdown_grace_ms), DURATION, .fallback = 2000},
 
+    {INT(trace_requests), RANGE(0, MU__TRACE_MOST)},
+
     {CODE(progress)},
     {CODE(progress_ctx)},
 };

@@ -303,6 +303,7 @@ static void pool_free(mu_pool *pool)
     }
     mu__table_deinit(&pool->jobs);
     mu__affinity_deinit(&pool->affinity);
+    mu__trace_free(pool->trace);
     mu__fork_server_free(pool->fork_server);
     mu__command_free(pool);
     for (int i = 0; i < pool->n_slots; i++)
@@ -343,6 +344,8 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
                       mu_deadline(0, pool->options.affinity_ttl_ms));
     if (err == MU_OK)
         err = make_slots(pool);
+    if (err == MU_OK)
+        err = mu__trace_new(mu__sys(system), (size_t)pool->options.trace_requests, &pool->trace);
     if (err == MU_OK)
         err = mu__pool_make_fork_server(pool);
     if (err != MU_OK) {

@@ -33,6 +33,7 @@
 #include "pool/scale.h"
 #include "pool/slot.h"
 #include "pool/state.h"
+#include "pool/trace.h"
 #include "port/channel.h"
 #include "port/fork_server.h"
 #include "port/port.h"
@@ -131,12 +132,15 @@ struct mu_pool {
     } health;
     int64_t capacity_ns, capacity_at; /* the time of all wanted workers, summed up until then */
 
+    mu__trace *trace;    /* constant; NULL: nobody wants to know */
     mu_pool_stats stats; /* the counters; levels are filled in when asked */
     mu__histogram queue_time, execution_time;
     int64_t started_at;
     bool started; /* mu_pool_start has succeeded: it can be found, and is filled again if need be */
     bool refill;  /* the worker supervisor is a new one, without workers: the manager adds them */
 };
+
+typedef struct mu__call_plan mu__call_plan;
 
 /* ---- gate.c: who is inside, and who waits for the pool as a whole ------------------------- */
 
@@ -145,6 +149,8 @@ typedef struct mu__result {
     mu_err err;
     int64_t queued_ns, executed_ns; /* executed_ns < 0: it never ran */
     uint64_t attempts;
+    int worker; /* the index of the slot that ran it last, from 1; 0: none did */
+    uint32_t generation;
     mu_err refusal; /* it is in, but no worker is to be asked: MU_EBREAKER_OPEN */
     bool probe;     /* the breaker wants to know */
     bool excused;   /* the plan's */
@@ -162,6 +168,10 @@ typedef struct mu__result {
  * mu__pool_leave; it says whether the breaker refuses. MU_ESHUTDOWN, MU_EUNAVAILABLE (counted too).
  */
 mu_err mu__pool_enter(mu_pool *pool, int64_t now, mu__ticket **ret_ticket, mu__result *result);
+/* An attempt on this ticket is over, and `ended` is set. */
+void mu__result_ran(mu__result *result, const mu__call_plan *plan, const mu__ticket *ticket);
+/* Keeps a record of the outcome, if records are kept; before its caller hears of it. */
+void mu__pool_note(mu_pool *pool, const mu__call_plan *plan, const mu__result *result);
 /* Leaves it with the outcome, and gives the ticket back if it is not NULL. */
 void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result);
 

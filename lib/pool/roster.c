@@ -69,7 +69,7 @@ static mu__slot *vacancy_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     slot->state = MU_WORKER_STOPPED;
     slot->seats[0].slot = slot->seats[1].slot = slot;
     slot->recycle.expires_at = MU_NEVER;
-    (void)snprintf(slot->info.id, sizeof slot->info.id, "worker_%d", slot->index + 1);
+    (void)snprintf(slot->info.id, sizeof slot->info.id, MU__WORKER_ID, slot->index + 1);
     pool->slots[pool->n_slots++] = slot;
     return slot;
 }

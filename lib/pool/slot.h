@@ -25,6 +25,9 @@
 #include "port/channel.h"
 #include "runtime/runtime.h"
 
+/* The id of the slot with this index, counted from 1. */
+#define MU__WORKER_ID "worker_%d"
+
 typedef struct mu__slot mu__slot;
 typedef struct mu__job mu__job;
 typedef struct mu__call_plan mu__call_plan;
@@ -44,7 +47,9 @@ typedef struct mu__ticket {
     mu__slot *slot;
     mu__channel *channel; /* a reference */
     uint64_t request_id;
-    mu_pid actor;                                            /* of the generation that serves */
+    mu_pid actor; /* of the generation that serves */
+    uint32_t generation;
+    int os_pid;
     int64_t began, ended;                                    /* served; given back */
     bool by_others;                                          /* who killed the worker, if it died */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */

@@ -130,6 +130,17 @@ mu_err mu_pool_workers(mu_pool *pool, mu_worker_info **ret_workers, size_t *ret_
     return MU_OK;
 }
 
+mu_err mu_pool_trace(mu_pool *pool, mu_request_trace **ret_requests, size_t *ret_count)
+{
+    if (!pool || !ret_requests || !ret_count)
+        return MU_EINVAL;
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return MU_EFORKED;
+    if (!pool->trace)
+        return MU_ENOTSUP;
+    return mu__trace_copy(pool->trace, mu__sys(pool->system), ret_requests, ret_count);
+}
+
 /* ---- the tree ----------------------------------------------------------------------------- */
 
 typedef struct text {

@@ -97,6 +97,8 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     take_locked(pool, slot);
     ticket->slot = slot;
     ticket->actor = slot->info.actor;
+    ticket->generation = slot->info.generation;
+    ticket->os_pid = slot->info.os_pid;
     ticket->channel = mu__channel_ref(slot->channel);
     ticket->request_id = slot->request_id;
     /* Whoever gives the slot back may have looked at the clock long before it got the lock. */
@@ -422,6 +424,12 @@ static aftermath aftermath_of(mu__exchange outcome, const mu__reply *reply)
     return reply->torn ? CONDEMN : DRAIN;
 }
 
+/* The worker has had something of the request; or it was given back as it was taken. */
+static bool was_used(mu__exchange outcome, const mu__reply *reply)
+{
+    return outcome != MU__EXCHANGE_REFUSED && !reply->unsent;
+}
+
 static void account(mu__slot *slot, const mu__ticket *ticket, const mu__reply *reply, int64_t now)
 {
     int64_t busy = now - ticket->began;
@@ -434,8 +442,9 @@ static void account(mu__slot *slot, const mu__ticket *ticket, const mu__reply *r
 }
 
 /* The slot's next state after a request. */
-static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outcome, aftermath fate,
-                           int64_t now, mu__after *after) MU_REQUIRES(&pool->lock)
+static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outcome,
+                           const mu__reply *reply, int64_t now, mu__after *after)
+    MU_REQUIRES(&pool->lock)
 {
     mu__slot *slot = ticket->slot;
     if (slot->channel != ticket->channel || slot->request_id != ticket->request_id)
@@ -444,12 +453,13 @@ static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outco
     slot->used_at = now;
     if (pool->wanted > pool->scale.least)
         mu__upkeep_by_locked(pool, now + pool->scale.linger_ns);
-    mu__recycle_served(&slot->recycle);
+    if (was_used(outcome, reply))
+        mu__recycle_served(&slot->recycle);
     if (slot->recycle.why)
         mu__upkeep_by_locked(pool, now);
     else if (pool->limits.max_rss > 0)
         mu__upkeep_by_locked(pool, now + MU__WEIGH_NS);
-    if (fate != NOTHING) {
+    if (aftermath_of(outcome, reply) != NOTHING) {
         mu__slot_move_locked(slot, MU__WORKER_FORSAKEN);
     } else if (outcome == MU__EXCHANGE_DEAD) {
         mu__slot_move_locked(slot, MU__WORKER_DIED);
@@ -530,9 +540,10 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
     ticket->ended = now;
 
     mu_lock_acquire(&pool->lock);
-    account(slot, ticket, reply, now);
+    if (was_used(outcome, reply))
+        account(slot, ticket, reply, now);
     bool current = slot->channel == ticket->channel;
-    release_locked(pool, ticket, outcome, fate, now, &after);
+    release_locked(pool, ticket, outcome, reply, now, &after);
     mu_lock_release(&pool->lock);
 
     mu__after_do(pool, &after);

@@ -93,11 +93,50 @@ MU_TEST(crash, C1_the_error_of_a_crash_is_a_dossier_of_it)
     mu_check_eq(
         sscanf(strstr(error->message, "'die' for "), "'die' for %31[0-9] ms: killed", how_long), 1);
     mu_check_contains(error->message, ": killed by SIGSEGV");
+    mu_check_str(error->worker, "worker_1");
+    mu_check_eq(error->generation, 1u);
+    mu_check_eq(error->attempts, 1);
+    mu_check_str(error->command, "die");
+    mu_check(error->ran_ns > 0);
+    mu_check_eq(error->ending, MU_ENDING_SIGNAL);
+    mu_check_str(error->signal, "SIGSEGV");
+    mu_check(!error->oom);
     mu_check_contains(error->detail, "dying at "); /* what it had to say */
     mu_check(error->trace != NULL); /* what the interpreter had to say, from its first line on */
     mu_check_eq(strncmp(error->trace, "Fatal Python error: Segmentation fault\n", 39), 0);
     mu_check_contains(error->trace, "in die");
     mu_check(!strstr(error->trace, "dying at "));
+    fault_close(&rig);
+}
+
+MU_TEST(crash, C1_an_error_names_the_generation_and_how_it_ended_whatever_the_failure)
+{
+    fault_rig rig;
+    const mu_error *error = &rig.pool.error;
+    fault_start(&rig, 1, "misfit.py", NULL);
+    mu_check_err(fault_ask(&rig, "die", 0, NULL, "{s:s, s:i}", "how", "exit", "code", 3),
+                 MU_ECRASHED);
+    mu_check_eq(error->ending, MU_ENDING_EXIT);
+    mu_check_eq(error->exit_code, 3);
+    mu_check_str(error->signal, "");
+    int first = error->os_pid;
+
+    mu_check_err(rig_run(&rig.pool, "no_such_command"), MU_EWORKER);
+    mu_check_str(error->worker, "worker_1");
+    mu_check_eq(error->generation, 2u);
+    mu_check(error->os_pid != 0 && error->os_pid != first);
+    mu_check_str(error->command, "no_such_command");
+    mu_check(error->ran_ns > 0);
+    mu_check_eq(error->ending, MU_ENDING_NONE);
+
+    mu_execute_options at_once = MU_EXECUTE_OPTIONS_INIT;
+    at_once.queue_timeout_ms = -1;
+    mu_pool_pause(rig.pool.pool);
+    mu_check_err(rig_ask(&rig.pool, "ping", NULL, &at_once, NULL), MU_EQUEUE_TIMEOUT);
+    mu_check_str(error->worker, "");
+    mu_check_eq(error->generation, 0u);
+    mu_check_eq(error->ran_ns, 0);
+    mu_check_str(error->command, "ping");
     fault_close(&rig);
 }
 

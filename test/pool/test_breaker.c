@@ -173,6 +173,7 @@ MU_TEST(breaker, of_a_pool_refuses_at_once_and_a_probe_that_succeeds_closes_it)
     mu_pool_stats_get(rig.pool, &s);
     mu_check_eq(s.breaker, MU_BREAKER_OPEN);
     mu_check_str(mu_breaker_state_name(s.breaker), "open");
+    mu_check_eq(s.breaker_openings, 1u);
     mu_pool_health health;
     mu_wait_until(rig_available(&rig) == 1, 20000);
     mu_check_ok(mu_pool_health_check(rig.pool, &health));

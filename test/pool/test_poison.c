@@ -176,6 +176,9 @@ MU_TEST(poison, is_found_out_by_submitted_ones_that_wait_already)
     }
     mu_check_eq(crashed, 3);
     mu_check_eq(quarantined, SUBMITTED - 3);
+    /* Those that were given back as they had been taken are none of the worker's. */
+    mu_check_eq(rig_worker(&rig, 0).requests, 3u);
+    mu_check_eq(rig_worker(&rig, 0).errors, 3u);
     mu_check_ok(rig_run(&rig, "ping"));
     rig_check_books(&rig);
     rig_stop(&rig);
