@@ -79,6 +79,21 @@ typedef struct mu_timeline {
     int64_t total;       /* from begun to the moment its ready arrived */
 } mu_timeline;
 
+/* X(name, text): what the circuit breaker does with requests. */
+#define MU_BREAKER_STATES(X)                                                                       \
+    X(MU_BREAKER_CLOSED, "closed")       /* lets them through */                                   \
+    X(MU_BREAKER_OPEN, "open")           /* refuses them */                                        \
+    X(MU_BREAKER_HALF_OPEN, "half_open") /* lets one through to see */
+
+typedef enum mu_breaker_state {
+#define MU_BREAKER_STATE_ENUM_(name, text) name,
+    MU_BREAKER_STATES(MU_BREAKER_STATE_ENUM_)
+#undef MU_BREAKER_STATE_ENUM_
+} mu_breaker_state;
+
+/* "closed" and so on. */
+const char *mu_breaker_state_name(mu_breaker_state state);
+
 typedef struct mu_worker_info {
     char id[32];
     mu_worker_state state;
@@ -89,11 +104,12 @@ typedef struct mu_worker_info {
     uint64_t requests;    /* over all generations */
     uint64_t errors;      /* requests that did not end with MU_OK */
     uint64_t restarts;
-    size_t rss;              /* of its process: resident bytes; 0 if there is none */
-    int64_t mean_ns;         /* mean execution time; 0 before the first request */
-    int64_t last_restart_ns; /* from the death of the last generation to the ready of this one */
-    mu_err error;            /* why the last generation ended, MU_OK if none has */
-    char reason[256];        /* the same in words, the last lines it wrote included */
+    size_t rss;               /* of its process: resident bytes; 0 if there is none */
+    int64_t mean_ns;          /* mean execution time; 0 before the first request */
+    int64_t last_restart_ns;  /* from the death of the last generation to the ready of this one */
+    mu_breaker_state breaker; /* of this worker's own circuit */
+    mu_err error;             /* why the last generation ended, MU_OK if none has */
+    char reason[256];         /* the same in words, the last lines it wrote included */
 } mu_worker_info;
 
 /*
@@ -163,21 +179,6 @@ typedef struct mu_retry {
     int64_t backoff_ms; /* before the second attempt, twice that before the third...: 10; -1: 0 */
     int64_t backoff_max_ms; /* no pause is longer: 1,000 */
 } mu_retry;
-
-/* X(name, text): what the circuit breaker does with requests. */
-#define MU_BREAKER_STATES(X)                                                                       \
-    X(MU_BREAKER_CLOSED, "closed")       /* lets them through */                                   \
-    X(MU_BREAKER_OPEN, "open")           /* refuses them */                                        \
-    X(MU_BREAKER_HALF_OPEN, "half_open") /* lets one through to see */
-
-typedef enum mu_breaker_state {
-#define MU_BREAKER_STATE_ENUM_(name, text) name,
-    MU_BREAKER_STATES(MU_BREAKER_STATE_ENUM_)
-#undef MU_BREAKER_STATE_ENUM_
-} mu_breaker_state;
-
-/* "closed" and so on. */
-const char *mu_breaker_state_name(mu_breaker_state state);
 
 /*
  * Answers in place of a worker when none is to be asked: `why` is MU_EBREAKER_OPEN or
@@ -497,6 +498,7 @@ typedef struct mu_quantiles {
 typedef struct mu_pool_stats {
     /* levels */
     int workers, starting, available, busy, restarting;
+    int held; /* idle, but given to nobody while their own circuit is open */
     int queued;
     int in_flight; /* asked for, not queued, without an outcome */
     int sessions;  /* known with their worker; 0 without session_affinity */
@@ -534,11 +536,12 @@ typedef struct mu_pool_health {
 
 /*
  * Asks every idle worker whether it still answers, and tells how the pool is. Degraded: fewer
- * workers serve than there should be, more than 5 % of the requests failed, some waited in vain for
- * a worker, or the circuit breaker is half open. Unhealthy: no worker serves, or the breaker is
- * open. The rates are of one to two minutes before, or of the time since the check before if that
- * is longer. MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EKILLED, MU_EFORKED, MU_ESELF (called from a
- * callback of the pool), MU_EINVAL. Blocks for twice health_check_timeout_ms at most.
+ * workers serve than there should be or some are held by their circuit, more than 5 % of the
+ * requests failed, some waited in vain for a worker, or the circuit breaker is half open.
+ * Unhealthy: no worker serves, or the breaker is open. The rates are of one to two minutes before,
+ * or of the time since the check before if that is longer. MU_ESHUTDOWN, MU_EUNAVAILABLE,
+ * MU_EKILLED, MU_EFORKED, MU_ESELF (called from a callback of the pool), MU_EINVAL. Blocks for
+ * twice health_check_timeout_ms at most.
  */
 mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health);
 

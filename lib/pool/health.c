@@ -212,6 +212,10 @@ static void count_requests_locked(mu_pool *pool, int64_t now, mu_pool_health *he
 static void look_at_breaker_locked(const mu_pool *pool, mu_pool_health *health)
     MU_REQUIRES(&pool->lock)
 {
+    char text[96];
+    (void)snprintf(text, sizeof text, "%d workers are held by their circuit breaker", pool->n_held);
+    if (pool->n_held > 0)
+        add_reason(health, MU_HEALTH_DEGRADED, text);
     if (pool->breaker.state == MU_BREAKER_OPEN)
         add_reason(health, MU_HEALTH_UNHEALTHY, "the circuit breaker is open");
     else if (pool->breaker.state == MU_BREAKER_HALF_OPEN)

@@ -59,6 +59,11 @@ void mu__idle_put_last_locked(mu_pool *pool, mu__slot *slot)
 void mu__idle_drop_locked(mu_pool *pool, mu__slot *slot)
 {
     mu__idle *idle = &pool->idle;
+    if (slot->held) {
+        slot->held = false;
+        pool->n_held--;
+        return;
+    }
     if (slot->prev_idle)
         slot->prev_idle->next_idle = slot->next_idle;
     else
@@ -88,7 +93,7 @@ static mu__slot *familiar_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     if (last_given.pool != pool || last_given.index >= pool->n_slots)
         return NULL;
     mu__slot *slot = pool->slots[last_given.index];
-    return slot->state == MU_WORKER_IDLE ? slot : NULL;
+    return slot->state == MU_WORKER_IDLE && !slot->held ? slot : NULL;
 }
 
 mu__slot *mu__idle_first_locked(mu_pool *pool)

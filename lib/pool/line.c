@@ -69,9 +69,9 @@ bool mu__line_leave_locked(mu_pool *pool, mu__ticket *ticket)
     return true;
 }
 
-mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot)
+mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot, bool only_own)
 {
-    mu__queue_link *next = mu__queue_first(&pool->queue);
+    mu__queue_link *next = only_own ? NULL : mu__queue_first(&pool->queue);
     mu__queue_link *own = slot->line ? mu__queue_first(slot->line) : NULL;
     if (own && (!next || own->due <= next->due))
         next = own;
@@ -129,7 +129,7 @@ mu_err mu__session_seek_locked(mu_pool *pool, mu__ticket *ticket, mu__slot **ret
     mu__slot *slot = bond && bond->slot >= 0 ? worker_of_locked(pool, bond) : NULL;
     *ret_slot = slot;
     if (pool->options.session_affinity == MU_AFFINITY_PREFER) {
-        if (slot && (slot->state != MU_WORKER_IDLE || pool->paused))
+        if (slot && (slot->state != MU_WORKER_IDLE || slot->held || pool->paused))
             *ret_slot = NULL; /* better another one than to wait */
         return MU_OK;
     }

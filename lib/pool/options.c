@@ -539,8 +539,7 @@ static mu__recycle_limits limits_of(const mu_pool_options *o)
 static void begin_records(mu_pool *pool)
 {
     const mu_pool_options *o = &pool->options;
-    mu__breaker_init(&pool->breaker, o->breaker_threshold < 0 ? 0 : o->breaker_threshold,
-                     o->breaker_window_ms * MU_MS, o->breaker_reset_ms * MU_MS);
+    mu__circuit_init(pool, &pool->breaker);
     mu__poison_init(&pool->poison, o->poison_limit < 0 ? 0 : o->poison_limit,
                     o->poison_period_ms * MU_MS);
     pool->print_key = mu__hash_key_make((uint64_t)(uintptr_t)pool);

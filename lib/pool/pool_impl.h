@@ -104,6 +104,7 @@ struct mu_pool {
     size_t n_bound;         /* of those who wait, how many stand in a slot's line */
     mu__queue_link resting; /* jobs between two attempts: a ring */
     mu__breaker breaker;
+    int n_held;            /* slots */
     bool opened_by_starts; /* what the breaker has heard last before it opened */
     mu__poison poison;
     mu__hash_key print_key; /* constant */
@@ -209,6 +210,31 @@ void mu__breaker_start_failed(mu_pool *pool);
 /* One has. */
 void mu__breaker_start_worked_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
 
+/* Begins a slot's own circuit. */
+void mu__circuit_init(mu_pool *pool, mu__breaker *breaker);
+/* The ticket is given this slot; it may be the probe. */
+static inline void mu__circuit_admit(mu__slot *slot, mu__ticket *ticket, int64_t now)
+{
+    ticket->probe = false;
+    if (slot->breaker.state != MU_BREAKER_CLOSED)
+        (void)mu__breaker_admit(&slot->breaker, now, &ticket->probe);
+}
+/* Its circuit is open, and enough others serve: it is to be given to nobody. */
+bool mu__circuit_holds_locked(mu_pool *pool, const mu__slot *slot, int64_t now)
+    MU_REQUIRES(&pool->lock);
+/* Holds an idle slot that stands nowhere, until its circuit lets a probe through. */
+void mu__circuit_hold_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+/* What the slot's circuit makes of an attempt; the change is to be told. */
+mu__breaker_change mu__circuit_judge_locked(mu_pool *pool, mu__slot *slot, const mu__ticket *ticket,
+                                            const mu__reply *reply, int64_t now)
+    MU_REQUIRES(&pool->lock);
+/* Emits circuit.open or circuit.close, if there was a change. Without the lock, from inside. */
+void mu__circuit_tell(const mu__slot *slot, mu__breaker_change change);
+/* A slot has parted with its channel: those that are held may be needed. */
+void mu__circuit_lost_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
+/* Lets go of those that are to be held no longer; in the manager. */
+void mu__circuit_review(mu_pool *pool);
+
 /* ---- table.c: slots and the queue before them --------------------------------------------- */
 
 /*
@@ -218,6 +244,8 @@ void mu__breaker_start_worked_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&po
  */
 mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wait,
                         bool *ret_served);
+/* Those who wait get the workers that are idle; for when others than the usual have become so. */
+void mu__table_match(mu_pool *pool);
 /* Takes a waiting ticket out of the queue; false: it has been served or refused already. */
 bool mu__ticket_withdraw(mu_pool *pool, mu__ticket *ticket);
 /* The same for a job whose queue timeout goes off: if it is in no queue yet it will not get into
@@ -295,8 +323,8 @@ void mu__line_join_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *slot, int
     MU_REQUIRES(&pool->lock);
 /* Waits no more. False: it does not wait. */
 bool mu__line_leave_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
-/* The next one for this slot, who waits no more; NULL: nobody does. */
-mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
+/* The next one for this slot, who waits no more; NULL: nobody does. `own`: of its line only. */
+mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot, bool own) MU_REQUIRES(&pool->lock);
 /* How many wait. */
 size_t mu__line_length_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock);
 /* All who wait, or all who wait for this slot's generation, are put on the list of the refused. */

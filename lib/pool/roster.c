@@ -83,6 +83,7 @@ mu__slot *mu__roster_add_locked(mu_pool *pool, int64_t now)
     pool->wanted++;
     slot->wanted = true;
     slot->backoff = (mu__backoff){0};
+    mu__circuit_init(pool, &slot->breaker);
     slot->begun = false;
     slot->died_at = 0;
     slot->info.error = MU_OK;
@@ -100,13 +101,15 @@ static void dismiss_next_locked(mu__slot *slot, mu__after *after)
 }
 
 /* The serving generation is told to leave, and the slot gives its channel up. */
-static void part_locked(mu_pool *pool, mu__slot *slot, mu__after *after) MU_REQUIRES(&pool->lock)
+static void part_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
+    MU_REQUIRES(&pool->lock)
 {
     mu__after_part(after, slot->info.actor, slot->channel);
     if (!slot->channel)
         return;
     slot->channel = NULL;
     mu__line_lost_locked(pool, slot, &after->refused);
+    mu__circuit_lost_locked(pool, now);
 }
 
 void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
@@ -133,7 +136,8 @@ void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__afte
     }
     /* One that the supervisor is about to start again will hear that it is not wanted. */
     mu__slot_move_locked(slot, child ? MU__WORKER_LEAVE : MU__WORKER_GONE);
-    part_locked(pool, slot, after); /* a dead one whose actor has not heard of it has a channel */
+    part_locked(pool, slot, now,
+                after); /* a dead one whose actor has not heard of it has a channel */
 }
 
 void mu__roster_clear(mu_pool *pool)
@@ -190,7 +194,7 @@ void mu__roster_relieve_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__a
     bool relief = slot->next.channel && !mu__channel_dead(slot->next.channel);
     if (slot->wanted && !relief)
         return;
-    part_locked(pool, slot, after);
+    part_locked(pool, slot, now, after);
     if (slot->wanted) {
         pool->stats.recycled++;
         succeed_locked(pool, slot, now);
@@ -210,6 +214,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
     mu__after_part(after, MU_PID_NONE, slot->channel);
     slot->channel = NULL;
     mu__line_lost_locked(pool, slot, &after->refused);
+    mu__circuit_lost_locked(pool, now);
     slot->died_at = now;
     slot->deadline = MU_NEVER;
     slot->checking = false;

@@ -20,6 +20,7 @@
 #include "pool/affinity.h"
 #include "pool/backoff.h"
 #include "pool/balance.h"
+#include "pool/breaker.h"
 #include "pool/queue.h"
 #include "pool/recycle.h"
 #include "port/channel.h"
@@ -51,6 +52,7 @@ typedef struct mu__ticket {
     uint32_t generation;
     int os_pid;
     int64_t began, ended;                                    /* served; given back */
+    bool probe;                                              /* of the slot's circuit */
     bool by_others;                                          /* who killed the worker, if it died */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
@@ -97,10 +99,12 @@ struct mu__slot {
     bool wanted;          /* false: it is vacant, or its worker is leaving */
     mu__channel *channel; /* of the generation that serves; NULL otherwise */
     mu__slot *next_idle, *prev_idle;
-    mu__queue *line; /* who waits for this worker alone; NULL: nobody can */
-    mu__rank rank;   /* among the idle, if they are ranked */
-    mu__load load;   /* of its workers lately; only kept if it is asked for */
-    uint64_t pass;   /* as of its last request, by weight */
+    mu__breaker breaker; /* the slot's own circuit; circuit.c */
+    bool held;           /* idle, but given to nobody, and not among the idle ones */
+    mu__queue *line;     /* who waits for this worker alone; NULL: nobody can */
+    mu__rank rank;       /* among the idle, if they are ranked */
+    mu__load load;       /* of its workers lately; only kept if it is asked for */
+    uint64_t pass;       /* as of its last request, by weight */
     int weight;
     uint64_t request_id; /* the last one given out */
     int64_t deadline;    /* of the running request; MU_NEVER */

@@ -47,7 +47,7 @@ static void count_levels_locked(mu_pool *pool, mu_pool_stats *stats) MU_REQUIRES
             stats->starting++;
             break;
         case MU_WORKER_IDLE:
-            stats->available++;
+            *(pool->slots[i]->held ? &stats->held : &stats->available) += 1;
             break;
         case MU_WORKER_BUSY:
         case MU_WORKER_DRAINING:
@@ -99,6 +99,7 @@ mu_worker_info mu__slot_info_locked(const mu_pool *pool, const mu__slot *slot)
     (void)pool;
     mu_worker_info info = slot->info;
     info.state = slot->state;
+    info.breaker = slot->breaker.state;
     if (info.requests > 0)
         info.mean_ns = slot->busy_ns / (int64_t)info.requests;
     return info;
@@ -172,7 +173,9 @@ static void put_worker(text *t, bool last, const mu_worker_info *w)
         put(t, "pid %-8d", w->os_pid);
     else
         put(t, "no process  ");
-    put(t, " generation %-3u %s\n", w->generation, mu_worker_state_name(w->state));
+    bool open = w->breaker != MU_BREAKER_CLOSED;
+    put(t, " generation %-3u %s%s%s\n", w->generation, mu_worker_state_name(w->state),
+        open ? ", circuit " : "", open ? mu_breaker_state_name(w->breaker) : "");
 }
 
 mu_err mu_pool_tree(mu_pool *pool, char **ret_text)

@@ -95,6 +95,7 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     MU_REQUIRES(&pool->lock)
 {
     take_locked(pool, slot);
+    mu__circuit_admit(slot, ticket, now);
     ticket->slot = slot;
     ticket->actor = slot->info.actor;
     ticket->generation = slot->info.generation;
@@ -171,10 +172,13 @@ void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after
     mu__roster_relieve_locked(pool, slot, now, after);
     if (slot->state != MU_WORKER_IDLE || is_doomed_locked(pool, slot))
         return;
-    mu__ticket *ticket = pool->paused ? NULL : mu__line_next_locked(pool, slot);
+    bool held = mu__circuit_holds_locked(pool, slot, now);
+    mu__ticket *ticket = pool->paused ? NULL : mu__line_next_locked(pool, slot, held);
     after->ticket = ticket;
     if (ticket)
         assign_locked(pool, slot, ticket, now);
+    else if (held)
+        mu__circuit_hold_locked(pool, slot);
     else
         mu__idle_put_locked(pool, slot);
 }
@@ -346,14 +350,21 @@ static bool match(mu_pool *pool)
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     mu__slot *slot = awaited_locked(pool);
+    bool held = slot && mu__circuit_holds_locked(pool, slot, now);
     if (!slot && pool->queue.length > 0)
         slot = take_idle_locked(pool);
-    mu__ticket *ticket = slot ? mu__line_next_locked(pool, slot) : NULL;
+    mu__ticket *ticket = slot ? mu__line_next_locked(pool, slot, held) : NULL;
     if (ticket)
         assign_locked(pool, slot, ticket, now);
     mu_lock_release(&pool->lock);
     tell_served(pool, ticket);
     return ticket != NULL;
+}
+
+void mu__table_match(mu_pool *pool)
+{
+    while (match(pool))
+        ;
 }
 
 void mu_pool_resume(mu_pool *pool)
@@ -364,8 +375,7 @@ void mu_pool_resume(mu_pool *pool)
     pool->paused = pool->drained = false;
     mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
-    while (match(pool))
-        ;
+    mu__table_match(pool);
 }
 
 /* ---- requests on slots -------------------------------------------------------------------- */
@@ -484,7 +494,7 @@ static void offer_again_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__a
 {
     mu__slot_move_locked(slot, MU__WORKER_RETURNED);
     mu__slot_offer_locked(pool, slot, now, after);
-    if (slot->state != MU_WORKER_IDLE)
+    if (slot->state != MU_WORKER_IDLE || slot->held)
         return;
     mu__idle_drop_locked(pool, slot);
     mu__idle_put_last_locked(pool, slot);
@@ -542,11 +552,13 @@ void mu__slot_end(mu__ticket *ticket, mu__exchange outcome, const mu__reply *rep
     mu_lock_acquire(&pool->lock);
     if (was_used(outcome, reply))
         account(slot, ticket, reply, now);
+    mu__breaker_change change = mu__circuit_judge_locked(pool, slot, ticket, reply, now);
     bool current = slot->channel == ticket->channel;
     release_locked(pool, ticket, outcome, reply, now, &after);
     mu_lock_release(&pool->lock);
 
     mu__after_do(pool, &after);
+    mu__circuit_tell(slot, change);
     if (current && fate != NOTHING)
         send_aftermath(ticket->actor, fate, ticket->request_id, reply);
     mu__channel_unref(ticket->channel);

@@ -63,7 +63,7 @@ static mu__scale_load load_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     for (int i = 0; i < pool->n_slots; i++) {
         const mu__slot *slot = pool->slots[i];
         load.starting += slot->wanted && slot->state == MU_WORKER_STARTING;
-        if (slot->state != MU_WORKER_IDLE)
+        if (slot->state != MU_WORKER_IDLE || slot->held)
             continue;
         load.idle++;
         if (slot->used_at < load.idle_since)
@@ -125,7 +125,7 @@ static mu__slot *spare_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
         mu__slot *slot = pool->slots[i];
         if (!slot->wanted)
             continue;
-        if (slot->state == MU_WORKER_RESTARTING || slot->state == MU_WORKER_STOPPED)
+        if (slot->held || slot->state == MU_WORKER_RESTARTING || slot->state == MU_WORKER_STOPPED)
             return slot;
         *(slot->state == MU_WORKER_STARTING ? &starting : &busy) = slot;
     }
@@ -233,6 +233,7 @@ void mu__upkeep(mu_pool *pool)
 {
     bool going = true;
     weigh_all(pool);
+    mu__circuit_review(pool);
     mu__health_check_all(pool);
     while (going) {
         mu__after after = MU__AFTER_INIT;

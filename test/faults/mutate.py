@@ -99,7 +99,7 @@ ROWS = [
     ("M9", "lib/pool/table.c", "    return reply->torn ? CONDEMN : DRAIN;\n", "    return reply->torn ? CONDEMN : NOTHING;\n",
      "pool_model", ""),
     ("M10", "lib/pool/table.c", "    if (deadline < pool->alarm_at)\n", "    if (pool->alarm_at == MU_NEVER)\n", "pool_model", ""),
-    ("M11", "lib/pool/table.c", "pool->paused ? NULL : mu__line_next_locked(pool, slot)", "mu__line_next_locked(pool, slot)",
+    ("M11", "lib/pool/table.c", "pool->paused ? NULL : mu__line_next_locked(pool, slot, held)", "mu__line_next_locked(pool, slot, held)",
      "pool_model", ""),
     ("M12", "lib/pool/upkeep.c", "mu__recycle_due(&slot->recycle, now) == MU__RECYCLE_NOT)\n            mu__upkeep_by",
      "!slot->recycle.why)\n            mu__upkeep_by", "pool_model", ""),
