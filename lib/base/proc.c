@@ -7,6 +7,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,10 @@
 
 /* PF_EXITING of linux/sched.h, shown in field 9. */
 enum { TASK_EXITING = 0x4 };
+
+/* How often a process is looked at until it has stopped: at once, then a millisecond apart. */
+#define LOOKS_AT_ONCE 20
+#define LOOKS         40
 
 /* The NAME=value being read; only its start, since what is longer cannot be asked for. */
 struct entry {
@@ -171,15 +178,62 @@ mu_err mu__proc_kill(const mu__proc_id *id, int sig)
 {
     mu__proc_stat st;
     int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
-    if (fd < 0)
+    bool missing = fd < 0 && mu__pidfd_missing(errno);
+    if (fd < 0 && !missing)
         return errno == ESRCH ? MU_ENOTFOUND : MU_ERRNO(errno);
     /* The order matters: while the pidfd is open it names one process, so the check holds. */
     mu_err err = MU_OK;
     if (mu__proc_read_stat(id->pid, &st) != MU_OK || st.start != id->start)
         err = MU_ENOTFOUND;
-    else if (syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0) != 0)
+    else if (!missing && syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0) != 0) {
+        missing = mu__pidfd_missing(errno);
         err = errno == ESRCH ? MU_ENOTFOUND : MU_ERRNO(errno);
-    (void)close(fd);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return missing && err != MU_ENOTFOUND ? mu__proc_kill_stopped(id, sig) : err;
+}
+
+static mu_err send_to_number(pid_t pid, int sig)
+{
+    if (kill(pid, sig) == 0)
+        return MU_OK;
+    return errno == ESRCH ? MU_ENOTFOUND : MU_ERRNO(errno);
+}
+
+/* MU_OK: it stands still, and is the one. A first thread that has ended shows nothing of others. */
+static mu_err await_stopped(const mu__proc_id *id)
+{
+    for (int look = 0;; look++) {
+        mu__proc_stat st;
+        if (mu__proc_read_stat(id->pid, &st) != MU_OK || mu__proc_has_ended(&st))
+            return MU_ENOTFOUND;
+        if (st.start != id->start) {
+            (void)kill(id->pid, SIGCONT);
+            return MU_ENOTFOUND;
+        }
+        if (strchr("TtZX", st.state) || look == LOOKS)
+            return MU_OK;
+        if (look < LOOKS_AT_ONCE)
+            (void)sched_yield();
+        else
+            (void)poll(NULL, 0, 1);
+    }
+}
+
+mu_err mu__proc_kill_stopped(const mu__proc_id *id, int sig)
+{
+    mu__proc_stat before;
+    if (mu__proc_read_stat(id->pid, &before) != MU_OK || before.start != id->start)
+        return MU_ENOTFOUND;
+    mu_err err = send_to_number(id->pid, SIGSTOP);
+    if (err == MU_OK)
+        err = await_stopped(id);
+    bool stays = before.state == 'T' || sig == SIGKILL || sig == SIGSTOP;
+    if (err == MU_OK)
+        err = send_to_number(id->pid, sig);
+    if (err == MU_OK && !stays)
+        (void)kill(id->pid, SIGCONT);
     return err;
 }
 

@@ -10,13 +10,14 @@
  *         ...                       // it is the one that we know
  *
  * Everything here is a snapshot that may be outdated when it arrives: callers repeat until nothing
- * is found, and signal through mu__proc_kill, which cannot hit a stranger.
+ * is found, and signal through mu__proc_kill, which cannot hit a stranger, with pidfds or without.
  *
  * Thread-safety: any thread. Ownership: none; no fd stays open.
  */
 #ifndef MU_BASE_PROC_H
 #define MU_BASE_PROC_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,11 +82,28 @@ mu_err mu__proc_descendants(pid_t root, mu__proc_id *ret_ids, size_t capacity, s
 /*
  * Sends a signal to exactly this process: a pidfd is opened, then the start time compared, then the
  * signal sent through the pidfd. MU_ENOTFOUND if it is gone or somebody else, MU_ESYS + errno.
+ * Without pidfds: mu__proc_kill_stopped, if the start time is right.
  */
 mu_err mu__proc_kill(const mu__proc_id *id, int sig);
 
 /* The process of a pidfd, by its number here. MU_ENOTFOUND: it is reaped; MU_ESYS + errno. */
 mu_err mu__proc_of_pidfd(int pidfd, pid_t *ret_pid);
+
+/*
+ * The way without pidfds. Between a look at a process and a signal to its number it could end and
+ * the number become somebody else's. One that is stopped does not end of itself: so it is stopped,
+ * looked at, and then signalled and continued. A stranger in its place is continued and no more.
+ * What is left is that somebody kills it, reaps it, and that all numbers go round, between the look
+ * and the signal. One that has not stopped within 20 ms - a disk's sleep, no processor - runs
+ * nothing of its own before it stops, and counts as stopped.
+ */
+mu_err mu__proc_kill_stopped(const mu__proc_id *id, int sig);
+
+/* Did a call for a pidfd fail because there is none here? ENOSYS, or EPERM of an old sandbox. */
+static inline bool mu__pidfd_missing(int error)
+{
+    return error == ENOSYS || error == EPERM;
+}
 
 /*
  * Calls `visit` for every process of this pid namespace until it returns false. MU_ESYS + errno if

@@ -69,6 +69,88 @@ MU_TEST(proc, s5_kills_only_the_process_with_that_start_time)
     mu_check_err(mu__proc_kill(&known, SIGKILL), MU_ENOTFOUND);
 }
 
+/* ---- without pidfds ------------------------------------------------------------------------ */
+
+int __real_kill(pid_t pid, int sig);
+int __wrap_kill(pid_t pid, int sig);
+
+static mu__proc_id *to_be_a_stranger; /* from the moment before it is stopped */
+static int sent[NSIG];
+
+int __wrap_kill(pid_t pid, int sig)
+{
+    if (sig == SIGSTOP && to_be_a_stranger)
+        to_be_a_stranger->start++;
+    sent[sig]++;
+    return __real_kill(pid, sig);
+}
+
+static char state_of(pid_t pid)
+{
+    mu__proc_stat st;
+    return mu__proc_read_stat(pid, &st) == MU_OK ? st.state : '?';
+}
+
+static mu__proc_id start_sleeper(void)
+{
+    mu__proc_stat st;
+    pid_t pid = fork_sleeper("sleeper");
+    mu_check_ok(mu__proc_read_stat(pid, &st));
+    memset(sent, 0, sizeof sent);
+    return (mu__proc_id){pid, st.start};
+}
+
+MU_TEST(proc, s5_a_stranger_who_takes_the_number_between_look_and_signal_goes_on)
+{
+    mu__proc_id id = start_sleeper();
+    to_be_a_stranger = &id;
+    mu_check_err(mu__proc_kill_stopped(&id, SIGKILL), MU_ENOTFOUND);
+    to_be_a_stranger = NULL;
+    mu_check_eq(sent[SIGSTOP], 1);
+    mu_check_eq(sent[SIGKILL], 0);
+    mu_wait_until(state_of(id.pid) == 'S' || state_of(id.pid) == 'R', 10000);
+    mu_check_eq(kill(id.pid, SIGKILL), 0);
+    mu_check_eq(waitpid(id.pid, NULL, 0), id.pid);
+}
+
+MU_TEST(proc, s5_a_stranger_who_has_the_number_is_not_even_stopped)
+{
+    mu__proc_id id = start_sleeper();
+    id.start++;
+    mu_check_err(mu__proc_kill_stopped(&id, SIGKILL), MU_ENOTFOUND);
+    mu_check_eq(sent[SIGSTOP] + sent[SIGKILL] + sent[SIGCONT], 0);
+    mu_check_eq(kill(id.pid, SIGKILL), 0);
+    mu_check_eq(waitpid(id.pid, NULL, 0), id.pid);
+}
+
+MU_TEST(proc, the_one_that_is_meant_gets_its_signal_and_goes_on_if_it_went_before)
+{
+    int status;
+    mu__proc_id id = start_sleeper();
+    mu_check_ok(mu__proc_kill_stopped(&id, SIGKILL));
+    mu_check_eq(waitpid(id.pid, &status, 0), id.pid);
+    mu_check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    mu_check_err(mu__proc_kill_stopped(&id, SIGKILL), MU_ENOTFOUND);
+
+    id = start_sleeper(); /* acts on this one only when it goes on */
+    mu_check_ok(mu__proc_kill_stopped(&id, SIGTERM));
+    mu_check_eq(waitpid(id.pid, &status, 0), id.pid);
+    mu_check(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+
+    id = start_sleeper();
+    mu_check_eq(kill(id.pid, SIGSTOP), 0);
+    mu_wait_until(state_of(id.pid) == 'T', 10000);
+    mu_check_ok(mu__proc_kill_stopped(&id, SIGURG));
+    mu_check_eq(sent[SIGCONT], 0);
+    mu_check_eq(state_of(id.pid), 'T');
+    mu_check_ok(mu__proc_kill_stopped(&id, SIGCONT));
+    mu_wait_until(state_of(id.pid) != 'T', 10000);
+    mu_check_eq(kill(id.pid, SIGKILL), 0);
+    mu_check_eq(waitpid(id.pid, NULL, 0), id.pid);
+}
+
+/* ---- the tree ------------------------------------------------------------------------------ */
+
 MU_TEST(proc, lists_children_and_descendants)
 {
     int ready[2];
