@@ -20,10 +20,9 @@
 #include <muster/dynamic_supervisor.h>
 #include <muster/timer.h>
 
-#include "base/escape.h"
 #include "base/event.h"
-#include "base/value.h"
 #include "pool/pool_impl.h"
+#include "pool/speech.h"
 
 typedef enum phase { WAITING, STARTING, SERVING, DRAINING } phase;
 
@@ -39,10 +38,12 @@ typedef struct worker {
     mu__io_source watch; /* on the answers, while the actor owns the exchange */
     mu_timer timer;      /* start-up or grace */
     mu_timeline timeline;
-    bool said_hello, retired;
+    mu__speech speech; /* while it starts */
+    bool retired;
     bool leaving;     /* it is stopped because it is not wanted any more */
     bool last;        /* its supervisor will not start it again */
     uint64_t drained; /* the request whose late answer is awaited */
+    bool answered;    /* it has come */
     mu_from waiting;  /* who awaits readiness */
     bool has_waiting;
     bool awaits_fork; /* WAITING not for a back-off, but for the fork server */
@@ -168,29 +169,10 @@ static void stop_clock(worker *w)
 
 /* ---- what the worker says ----------------------------------------------------------------- */
 
-/* A text of the worker's, escaped and cut; "" if there is none. */
-static const char *text_at(const mu_value *body, const char *path, char *buffer, size_t size)
-{
-    const char *text;
-    size_t length;
-    buffer[0] = '\0';
-    if (mu_value_get_str(body, path, &text, &length, NULL) == MU_OK)
-        (void)mu__escape(buffer, size, text, length, MU__ESCAPE_LINE);
-    return buffer;
-}
-
 /* In whatever thread owns the exchange, perhaps when the actor is gone: the slot is what lasts. */
 static void on_notification(void *ctx, const mu__message *message)
 {
-    const mu__slot *slot = ctx;
-    if (!mu__message_is(message, "log"))
-        return;
-    mu_value body = mu__value_lend(message->body.data, message->body.size);
-    char level[16], text[1024];
-    (void)text_at(&body, "message", text, sizeof text);
-    MU__EMIT(mu__hook(slot->pool->system), "worker.log", MU__M({"bytes", (int64_t)strlen(text)}),
-             MU__D({"pool", slot->pool->name}, {"worker", slot->info.id},
-                   {"level", text_at(&body, "level", level, sizeof level)}, {"message", text}));
+    mu__speech_log(ctx, message);
 }
 
 static void on_stray(void *ctx)
@@ -198,86 +180,25 @@ static void on_stray(void *ctx)
     mu__pool_late_reply(((mu__slot *)ctx)->pool);
 }
 
-/* What a look at the frames has led to. */
-typedef struct look {
-    worker *w;
-    bool ready, answered;
-    mu_err err;
-    char what[200];
-} look;
-
-static bool stop_looking(look *l, mu_err err, const char *what, const char *detail)
-{
-    l->err = err;
-    (void)snprintf(l->what, sizeof l->what, "%s: %s", what, detail);
-    return false;
-}
-
-static bool handle_hello(look *l, const mu_value *body)
-{
-    int64_t version = mu_value_int(body, "protocol", 0);
-    char text[24];
-    (void)snprintf(text, sizeof text, "%lld", (long long)version);
-    if (version != MU__PROTOCOL)
-        return stop_looking(l, MU_EVERSION, "it speaks another version of the protocol", text);
-    l->w->said_hello = true;
-    return true;
-}
-
-static bool handle_ready(look *l, const mu_value *body)
-{
-    mu_timeline *t = &l->w->timeline;
-    int64_t now = mu__now(l->w->pool->system), spawned = mu__port_spawned_at(l->w->port);
-    int64_t interpreter = mu_value_int(body, "timeline.interpreter", spawned);
-    if (interpreter < spawned) { /* it was quicker than the news of its existence */
-        spawned = interpreter;
-        t->spawn = spawned - t->begun;
-    }
-    int64_t imports = mu_value_int(body, "timeline.imports", interpreter);
-    int64_t ready = mu_value_int(body, "timeline.ready", imports);
-    t->interpreter = interpreter - spawned;
-    t->imports = imports - interpreter;
-    t->on_start = ready - imports;
-    t->total = now - t->begun;
-    l->ready = true;
-    return false;
-}
-
-static bool handle_start_failed(look *l, const mu_value *body)
-{
-    char type[64], message[128], both[200];
-    (void)snprintf(both, sizeof both, "%s: %s", text_at(body, "type", type, sizeof type),
-                   text_at(body, "message", message, sizeof message));
-    return stop_looking(l, MU_ESTART, "it could not start", both);
-}
-
 static bool handle_while_starting(void *arg, const mu__message *message)
 {
-    look *l = arg;
-    mu_value body = mu__value_lend(message->body.data, message->body.size);
-    if (message->kind == MU__MESSAGE_NOTIFICATION) {
-        if (mu__message_is(message, "start_failed"))
-            return handle_start_failed(l, &body);
-        if (mu__message_is(message, "hello"))
-            return handle_hello(l, &body);
-        if (!l->w->said_hello)
-            return stop_looking(l, MU_EPROTOCOL, "its first frame is something else", "not hello");
-        if (mu__message_is(message, "ready"))
-            return handle_ready(l, &body);
-    }
-    mu__channel_dispatch(l->w->channel, message);
-    return true;
+    worker *w = arg;
+    mu__speech_turn turn = mu__speech_hear(&w->speech, message, &w->timeline,
+                                           mu__port_spawned_at(w->port), mu__now(w->pool->system));
+    if (turn == MU__SPEECH_OTHER)
+        mu__channel_dispatch(w->channel, message);
+    return turn != MU__SPEECH_OVER;
 }
 
 static bool handle_while_draining(void *arg, const mu__message *message)
 {
-    look *l = arg;
-    if (message->kind == MU__MESSAGE_RESPONSE && message->id == l->w->drained) {
-        l->answered = true;
+    worker *w = arg;
+    if (message->kind == MU__MESSAGE_RESPONSE && message->id == w->drained) {
+        w->answered = true;
         return false;
     }
     if (message->kind != MU__MESSAGE_ITEM)
-        mu__channel_dispatch(l->w->channel, message);
+        mu__channel_dispatch(w->channel, message);
     return true;
 }
 
@@ -322,19 +243,18 @@ static mu_next become_serving_again(worker *w)
 
 static mu_next look_at_answers(worker *w)
 {
-    look l = {.w = w};
     mu_error error = MU_ERROR_INIT;
     bool starting = w->phase == STARTING;
     if (w->phase != STARTING && w->phase != DRAINING)
         return mu_noreply(); /* an old wake */
     mu_err err = mu__channel_pump(
-        w->channel, starting ? handle_while_starting : handle_while_draining, &l, &error);
-    if (l.ready)
+        w->channel, starting ? handle_while_starting : handle_while_draining, w, &error);
+    if (starting && w->speech.ready)
         return become_ready(w);
-    if (l.answered)
+    if (starting && w->speech.err != MU_OK)
+        return condemn(w, w->speech.err, w->speech.what);
+    if (w->answered)
         return become_serving_again(w);
-    if (l.err != MU_OK)
-        return condemn(w, l.err, l.what);
     if (err == MU_EDOWN)
         return mu_noreply(); /* its death, or the clock, is next */
     if (err == MU_OK)
@@ -442,6 +362,7 @@ static mu_next begin_drain(worker *w, uint64_t request_id)
         return mu_noreply();
     w->phase = DRAINING;
     w->drained = request_id;
+    w->answered = false;
     mu__buffer frame;
     mu__buffer_init(&frame, mu__sys(w->pool->system), 256);
     mu_err err = mu__message_cancel(&frame, request_id);

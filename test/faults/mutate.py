@@ -132,7 +132,7 @@ ROWS = [
     ("Z2", "lib/base/child.c", "    return (int)-mu__child_call(SYS_close_range, (long)first, (long)end - 1, 0, 0);",
      "    return 0;", "faults_surroundings", "Z2_"),
     ("Z3", "lib/port/track_sweep.c", "    else if (st.st_mode & 077)", "    else if (false)", "port_track_sweep", "Z3_"),
-    ("Z6", "lib/pool/worker.c", "(void)mu__escape(buffer, size, text, length, MU__ESCAPE_LINE);",
+    ("Z6", "lib/pool/speech.c", "(void)mu__escape(buffer, size, text, length, MU__ESCAPE_LINE);",
      "(void)snprintf(buffer, size, \"%.*s\", (int)length, text);", "pool_pool", "Z6_"),
     ("Z7", "lib/warden/spawn.c", "    child_limits(plan);", "    if (plan->n_fds > 1000)\n        child_limits(plan);",
      "faults_surroundings", "Z7_"),
