@@ -15,6 +15,7 @@
 
 #include <muster/muster.h>
 
+#include "support/exchange.h"
 #include "support/pool.h"
 #include "support/process.h"
 #include "support/samples.h"
@@ -22,6 +23,7 @@
 #define WORKERS_MAX 32
 #define ROUNDS_MAX  15
 #define PATIENCE_MS 60000
+#define REST_MS     50
 
 /* The budgets, as ratios: see bench/README.md. */
 #define WARM_TO_FORK_LOOP 1.3
@@ -41,7 +43,9 @@ static const kind kinds[] = {
 typedef struct subject {
     mu_system *system;
     const kind *kind;
-    bench_command *exec, *floor; /* of one worker; of the bare fork server */
+    bench_command *exec; /* of one worker */
+    /* Of a bare fork server whose children run the worker's script; and of one whose do nothing. */
+    bench_command *same, *idle;
     int rounds;
 } subject;
 
@@ -53,6 +57,12 @@ static void on_event(void *ctx, const mu_event *event)
     (void)ctx;
     if (strcmp(event->name, "fork_server.ready") == 0)
         atomic_store(&warm_since, bench_now());
+}
+
+/* Workers do not die in the moment of their start: what follows a start is over. */
+static void rest(void)
+{
+    (void)poll(NULL, 0, REST_MS);
 }
 
 static double ms_since(int64_t begun)
@@ -104,6 +114,7 @@ static double time_restart(mu_pool *pool)
 {
     pid_t pid = 0;
     (void)bench_pool_pids(pool, &pid, 1);
+    rest();
     int64_t begun = bench_now();
     if (kill(pid, SIGKILL) != 0)
         bench_die("kill: %s", strerror(errno));
@@ -114,76 +125,92 @@ static double time_restart(mu_pool *pool)
 /* ---- the floors ------------------------------------------------------------------------------
  */
 
-static void read_whole(int fd, void *data, size_t size)
+static void close_pipes(bench_child *child)
 {
-    for (size_t at = 0; at < size;) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        if (poll(&ready, 1, PATIENCE_MS) <= 0)
-            bench_die("the bare fork server does not answer");
-        ssize_t n = read(fd, (char *)data + at, size - at);
-        if (n <= 0)
-            bench_die("the bare fork server has ended");
-        at += (size_t)n;
-    }
+    close(child->to);
+    close(child->from);
 }
 
-static void write_byte(int fd, int byte)
+/* All children of a fork server that has just been started, to the first byte of each. */
+static double time_floor_start(const bench_command *command, int count)
 {
-    unsigned char value = (unsigned char)byte;
-    if (write(fd, &value, 1) != 1)
-        bench_die("the bare fork server does not listen");
-}
-
-static bench_child floor_start(const subject *s)
-{
-    bench_child server;
-    char ready;
-    bench_child_start(&server, s->floor);
-    read_whole(server.from, &ready, 1);
-    return server;
-}
-
-static double floor_fork(const bench_child *server, int count, int32_t *ret_pids)
-{
+    bench_child server, children[WORKERS_MAX];
+    struct pollfd answers[WORKERS_MAX];
+    bench_server_start(&server, command);
     int64_t begun = bench_now();
-    write_byte(server->to, count);
-    read_whole(server->from, ret_pids, (size_t)count * sizeof *ret_pids);
-    return ms_since(begun);
-}
-
-/* Its children first: the end of the file says that all are gone. */
-static void floor_stop(bench_child *server)
-{
-    char byte;
-    write_byte(server->to, 0);
-    while (read(server->from, &byte, 1) > 0)
-        ;
-    bench_child_stop(server);
-}
-
-static double time_floor_start(const subject *s, int count)
-{
-    int32_t pids[WORKERS_MAX];
-    bench_child server = floor_start(s);
-    double took = floor_fork(&server, count, pids);
-    floor_stop(&server);
+    for (int i = 0; i < count; i++) {
+        bench_server_ask(&server, &children[i]);
+        answers[i] = (struct pollfd){.fd = children[i].from, .events = POLLIN};
+    }
+    for (int left = count; left > 0;) {
+        if (poll(answers, (nfds_t)count, PATIENCE_MS) <= 0)
+            bench_die("the bare fork server's children do not answer");
+        for (int i = 0; i < count; i++) {
+            if (answers[i].revents == 0)
+                continue;
+            answers[i].fd = -1;
+            left--;
+        }
+    }
+    double took = ms_since(begun);
+    bench_server_stop(&server);
+    for (int i = 0; i < count; i++)
+        close_pipes(&children[i]);
     return took;
 }
 
-/* Kills the child, learns of its death, and has the next one forked. */
-static double time_floor_restart(const bench_child *server, int32_t *pid)
+/* A fork server and its one child, which is killed and made anew again and again. */
+typedef struct bare {
+    bench_child server, child;
+    bool answers; /* the child is a worker, and its answer to a request is waited for */
+} bare;
+
+static void bare_fork(bare *b)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
+    const bench_frame ping = bench_ping_frame();
+    char byte;
+    bench_server_ask(&b->server, &b->child);
+    if (b->answers) {
+        bench_handshake(&b->child);
+        bench_exchange(&b->child, &ping);
+    } else if (read(b->child.from, &byte, 1) != 1) {
+        bench_die("a child of the bare fork server has ended");
+    }
+}
+
+static void bare_start(bare *b, const bench_command *command, bool answers)
+{
+    b->answers = answers;
+    bench_server_start(&b->server, command);
+    bare_fork(b);
+    bench_server_name(&b->server, &b->child);
+}
+
+static void bare_stop(bare *b)
+{
+    bench_server_stop(&b->server);
+    close_pipes(&b->child);
+}
+
+/* Kills the child, learns of its death, has the next one forked, and asks it. */
+static double time_bare_restart(bare *b)
+{
+    bench_child gone = b->child;
+    rest();
+    int pidfd = (int)syscall(SYS_pidfd_open, gone.pid, 0);
     if (pidfd < 0)
         bench_die("pidfd_open: %s", strerror(errno));
     int64_t begun = bench_now();
     struct pollfd dead = {.fd = pidfd, .events = POLLIN};
-    (void)kill(*pid, SIGKILL);
+    (void)kill(gone.pid, SIGKILL);
     if (poll(&dead, 1, PATIENCE_MS) != 1)
         bench_die("a killed process does not end");
-    (void)floor_fork(server, 1, pid);
+    bare_fork(b);
+    double took = ms_since(begun);
+    bench_server_name(&b->server, &b->child);
+    close_pipes(&gone);
     close(pidfd);
-    return ms_since(begun);
+    return took;
 }
 
 /* One worker, spawned bare, to its first byte. */
@@ -193,7 +220,8 @@ static double time_one(const subject *s)
     char byte;
     int64_t begun = bench_now();
     bench_child_start(&child, s->exec);
-    read_whole(child.from, &byte, 1);
+    if (read(child.from, &byte, 1) != 1)
+        bench_die("a worker that was spawned bare has ended");
     double took = ms_since(begun);
     bench_child_stop(&child);
     return took;
@@ -247,13 +275,14 @@ static void put(bench_report *report, const char *name, const char *unit, bench_
 
 static void measure_starts(bench_report *report, const subject *s, int count)
 {
-    bench_pair loop[ROUNDS_MAX], exec[ROUNDS_MAX], cold[ROUNDS_MAX];
+    bench_pair loop[ROUNDS_MAX], idle[ROUNDS_MAX], exec[ROUNDS_MAX], cold[ROUNDS_MAX];
     bool numpy = s->kind->module != NULL;
     char section[64];
     for (int i = 0; i < s->rounds; i++) {
         double warm, all = time_start(s, count, MU_START_FORK_SERVER, &warm);
         double execed = time_start(s, count, MU_START_EXEC, NULL);
-        loop[i] = (bench_pair){warm, time_floor_start(s, count)};
+        loop[i] = (bench_pair){warm, time_floor_start(s->same, count)};
+        idle[i] = (bench_pair){warm, time_floor_start(s->idle, count)};
         exec[i] = (bench_pair){warm, execed};
         cold[i] = (bench_pair){all, execed};
     }
@@ -262,6 +291,7 @@ static void measure_starts(bench_report *report, const subject *s, int count)
     bench_report_section(report, section);
     put(report, "from the warm server, beside a bare fork loop", "ms", loop, s->rounds,
         numpy ? WARM_TO_FORK_LOOP : 0);
+    put(report, "from the warm server, beside forks that do nothing", "ms", idle, s->rounds, 0);
     put(report, "from the warm server, beside parallel exec", "ms", exec, s->rounds,
         numpy && count > 1 ? WARM_TO_EXEC : 0);
     put(report, "server and all, beside parallel exec", "ms", cold, s->rounds, 0);
@@ -269,25 +299,36 @@ static void measure_starts(bench_report *report, const subject *s, int count)
 
 static void measure_restarts(bench_report *report, const subject *s)
 {
-    bench_pair forked[ROUNDS_MAX], execed[ROUNDS_MAX];
+    bench_pair forked[ROUNDS_MAX], idle[ROUNDS_MAX], execed[ROUNDS_MAX];
     char section[64];
-    int32_t pid;
-    bench_child server = floor_start(s);
-    (void)floor_fork(&server, 1, &pid);
+    bare same, nothing;
+    bare_start(&same, s->same, true);
+    bare_start(&nothing, s->idle, false);
     for (int i = 0; i < s->rounds; i++) {
         /* A pool for each: its worker's first death is followed by a restart without a pause. */
         mu_pool *pool = start_pool(s, 1, MU_START_FORK_SERVER);
-        forked[i] = (bench_pair){time_restart(pool), time_floor_restart(&server, &pid)};
+        double took = time_restart(pool);
+        forked[i] = (bench_pair){took, time_bare_restart(&same)};
+        idle[i] = (bench_pair){took, time_bare_restart(&nothing)};
         mu_pool_free(&pool);
         pool = start_pool(s, 1, MU_START_EXEC);
         execed[i] = (bench_pair){time_restart(pool), time_one(s)};
         mu_pool_free(&pool);
     }
-    floor_stop(&server);
+    bare_stop(&same);
+    bare_stop(&nothing);
     snprintf(section, sizeof section, "restart, %s, SIGKILL to the next answer", s->kind->name);
     bench_report_section(report, section);
     put(report, "fork server, beside a bare one", "ms", forked, s->rounds, REFORK_TO_FORK);
+    put(report, "fork server, beside a fork that does nothing", "ms", idle, s->rounds, 0);
     put(report, "exec, beside the start of one worker", "ms", execed, s->rounds, REEXEC_TO_ONE);
+}
+
+static bench_command *floor_command(const subject *s, const char *script)
+{
+    return bench_command_like(s->exec,
+                              (const char *const[]){bench_python(), BENCH_WORKERS "/fork_floor.py",
+                                                    script, s->kind->module, NULL});
 }
 
 static void measure_kind(bench_report *report, const bench_options *options, subject *s)
@@ -295,13 +336,12 @@ static void measure_kind(bench_report *report, const bench_options *options, sub
     static const int sizes[] = {1, 8, WORKERS_MAX};
     bool smoke = options->effort == BENCH_SMOKE;
     char section[64];
-    s->rounds = (int)bench_effort_of(options, 1, 3, ROUNDS_MAX);
+    s->rounds = (int)bench_effort_of(options, 1, 5, ROUNDS_MAX);
     mu_pool *pool = start_pool(s, 1, MU_START_EXEC);
     s->exec = bench_pool_command(pool);
     mu_pool_free(&pool);
-    s->floor = bench_command_like(s->exec, (const char *const[]){bench_python(),
-                                                                 BENCH_WORKERS "/fork_floor.py",
-                                                                 s->kind->module, NULL});
+    s->same = floor_command(s, s->kind->script);
+    s->idle = floor_command(s, "-");
     for (size_t i = 0; i < (smoke ? 1 : sizeof sizes / sizeof *sizes); i++)
         measure_starts(report, s, sizes[i]);
     measure_restarts(report, s);
@@ -311,7 +351,8 @@ static void measure_kind(bench_report *report, const bench_options *options, sub
     snprintf(section, sizeof section, "memory, %s, %d workers", s->kind->name, count);
     bench_report_section(report, section);
     put(report, "PSS of a forked worker, beside an exec'd one", "KiB", &memory, 1, 0);
-    bench_command_free(s->floor);
+    bench_command_free(s->same);
+    bench_command_free(s->idle);
     bench_command_free(s->exec);
 }
 

@@ -20,6 +20,14 @@ static uint32_t length_in(const unsigned char *header)
            header[3];
 }
 
+/* A body of less than 60 bytes. */
+static bench_frame frame_of(const unsigned char *body, size_t size)
+{
+    bench_frame frame = {.bytes = {0, 0, 0, (unsigned char)size}, .size = HEADER + size};
+    memcpy(frame.bytes + HEADER, body, size);
+    return frame;
+}
+
 bench_frame bench_echo_frame(void)
 {
     static const unsigned char body[] = {
@@ -39,9 +47,13 @@ bench_frame bench_echo_frame(void)
         BENCH_ECHO_NUMBER & 0xff,
         0xc0, /* }, nil] */
     };
-    bench_frame frame = {.bytes = {0, 0, 0, sizeof body}, .size = HEADER + sizeof body};
-    memcpy(frame.bytes + HEADER, body, sizeof body);
-    return frame;
+    return frame_of(body, sizeof body);
+}
+
+bench_frame bench_ping_frame(void)
+{
+    static const unsigned char body[] = {0x95, 0x00, 0x01, 0xa4, 'p', 'i', 'n', 'g', 0xc0, 0xc0};
+    return frame_of(body, sizeof body);
 }
 
 static size_t read_some(const bench_child *child, unsigned char *to, size_t size)

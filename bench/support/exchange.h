@@ -30,6 +30,9 @@ typedef struct bench_frame {
 /* [0, 1, "echo", {"x": BENCH_ECHO_NUMBER}, nil] */
 bench_frame bench_echo_frame(void);
 
+/* [0, 1, "ping", nil, nil] */
+bench_frame bench_ping_frame(void);
+
 /* Reads until the worker has said ready. */
 void bench_handshake(bench_child *child);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -134,31 +135,39 @@ static void make_pipe(int *ret_read, int *ret_write)
     close(ends[1]);
 }
 
-void bench_child_start(bench_child *ret_child, const bench_command *command)
+/* `take_reads` and `take_writes` become the child's. */
+static pid_t spawn(const bench_command *command, int take_reads, int take_writes)
 {
-    int child_reads, child_writes;
+    pid_t pid;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    make_pipe(&child_reads, &ret_child->to);
-    make_pipe(&ret_child->from, &child_writes);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    posix_spawn_file_actions_adddup2(&actions, child_reads, REQUEST_FD);
-    posix_spawn_file_actions_adddup2(&actions, child_writes, ANSWER_FD);
+    posix_spawn_file_actions_adddup2(&actions, take_reads, REQUEST_FD);
+    posix_spawn_file_actions_adddup2(&actions, take_writes, ANSWER_FD);
     /* A worker leads a session of its own, and sessions are what the scheduler may share time by.
      */
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-    int error = posix_spawnp(&ret_child->pid, command->argv[0], &actions, &attributes,
-                             command->argv, command->envp);
+    int error =
+        posix_spawnp(&pid, command->argv[0], &actions, &attributes, command->argv, command->envp);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
-    close(child_reads);
-    close(child_writes);
+    close(take_reads);
+    close(take_writes);
     if (error != 0)
         bench_die("%s: %s", command->argv[0], strerror(error));
+    return pid;
+}
+
+void bench_child_start(bench_child *ret_child, const bench_command *command)
+{
+    int reads, writes;
+    make_pipe(&reads, &ret_child->to);
+    make_pipe(&ret_child->from, &writes);
+    ret_child->pid = spawn(command, reads, writes);
 }
 
 void bench_child_stop(bench_child *child)
@@ -169,6 +178,68 @@ void bench_child_stop(bench_child *child)
     close(child->to);
     close(child->from);
     *child = (bench_child){0, -1, -1};
+}
+
+/* ---- a bare fork server -----------------------------------------------------------------------
+ */
+
+void bench_server_start(bench_child *ret_server, const bench_command *command)
+{
+    char ready;
+    int writes, ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        bench_die("socketpair: %s", strerror(errno));
+    ret_server->to = ends[0];
+    make_pipe(&ret_server->from, &writes);
+    int reads = fcntl(ends[1], F_DUPFD_CLOEXEC, FIRST_FREE);
+    close(ends[1]);
+    ret_server->pid = spawn(command, reads, writes);
+    if (read(ret_server->from, &ready, 1) != 1)
+        bench_die("the bare fork server has ended before it was ready");
+}
+
+void bench_server_ask(const bench_child *server, bench_child *ret_child)
+{
+    char byte = 'f';
+    int theirs[2];
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof theirs)];
+    } control = {.bytes = {0}};
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    make_pipe(&theirs[0], &ret_child->to);
+    make_pipe(&ret_child->from, &theirs[1]);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof theirs);
+    memcpy(CMSG_DATA(rights), theirs, sizeof theirs);
+    if (sendmsg(server->to, &message, MSG_NOSIGNAL) != 1)
+        bench_die("the bare fork server does not listen: %s", strerror(errno));
+    close(theirs[0]);
+    close(theirs[1]);
+    ret_child->pid = 0;
+}
+
+void bench_server_name(const bench_child *server, bench_child *child)
+{
+    int32_t pid;
+    if (read(server->from, &pid, sizeof pid) != sizeof pid)
+        bench_die("the bare fork server has ended");
+    child->pid = pid;
+}
+
+void bench_server_stop(bench_child *server)
+{
+    char byte;
+    shutdown(server->to, SHUT_WR);
+    while (read(server->from, &byte, 1) > 0)
+        ;
+    bench_child_stop(server);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------

@@ -47,6 +47,18 @@ void bench_child_start(bench_child *ret_child, const bench_command *command);
 /* Kills, waits, closes. */
 void bench_child_stop(bench_child *child);
 
+/*
+ * A bare fork server, a program that is told on its fd 3, a socket of packets, to fork: each packet
+ * carries the two ends of pipes that the child gets as fd 3 and fd 4. On its fd 4 it says that it
+ * is ready, by a byte, and then the pid of each child. start returns when it is ready; ask returns
+ * at once, and `pid` is 0 until name has read it, in the order of asking; stop returns when the
+ * server has killed and reaped its children, whose pipes are the caller's to close.
+ */
+void bench_server_start(bench_child *ret_server, const bench_command *command);
+void bench_server_ask(const bench_child *server, bench_child *ret_child);
+void bench_server_name(const bench_child *server, bench_child *child);
+void bench_server_stop(bench_child *server);
+
 /* Processor time that a process has used so far, in nanoseconds; 0 if there is none such. */
 int64_t bench_cpu_ns(pid_t pid);
 
