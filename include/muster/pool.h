@@ -248,6 +248,7 @@ typedef struct mu_pool_options {
     /* How it is started. Python only; doc/processes.md says what forked workers share. */
     mu_start_method start_method;
     const char *const *preload; /* names of modules */
+    int spare_forks;            /* processes that a fork server has forked ahead: 1; -1: none */
 
     /* its surroundings */
     const char *const *env;       /* "NAME=value": set in addition */

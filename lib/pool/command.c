@@ -320,16 +320,21 @@ static mu_err own_rlimits(mu_pool *pool, const mu_pool_options *options)
     return MU_OK;
 }
 
-/* The same interpreter and flags; the launcher is told to preload and fork. No limits: those are
- * the workers'. */
+/* The same interpreter and flags; the launcher is told how many to fork ahead, for what,
+ * and what to preload. No limits: those are the workers'. */
 static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options, mu_error *error)
 {
     arguments a = {.count = 0};
+    char spares[16];
     mu_err err = MU_OK;
+    int n = pool->options.spare_forks;
+    (void)snprintf(spares, sizeof spares, "%d", n > 0 ? n : 0);
     for (size_t i = 0; i < pool->n_launch && err == MU_OK; i++)
         err = add(pool, &a, pool->spec.argv[i], error);
     if (err == MU_OK)
         err = add(pool, &a, "--fork-server", error);
+    if (err == MU_OK)
+        err = add(pool, &a, spares, error);
     if (err == MU_OK)
         err = add(pool, &a, pool->spec.argv[pool->n_launch], error);
     if (err == MU_OK)

@@ -228,6 +228,7 @@ static const mu__option table[] = {
 
     {CHOICE(start_method, mu_start_method, start_words)},
     {LIST(preload), .check = check_preload},
+    {INT(spare_forks), RANGE(1, 64), .word = "none", .word_value = -1, .fallback = 1},
 
     {LIST(env), .secret = true, .check = check_env},
     {LIST(env_allow), .check = check_env_allow},

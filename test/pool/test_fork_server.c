@@ -1,5 +1,7 @@
 /* Pools whose workers are forked (pool/fork.c, pool/worker.c, port/fork_server.c). */
+#include "base/warden_proto.h"
 #include "fork_rig.h"
+#include "support/mu_marked.h"
 
 static const char *const json[] = {"json", NULL};
 static const char *const missing[] = {"no_such_module_anywhere", NULL};
@@ -97,4 +99,35 @@ MU_TEST(fork_server, more_forks_than_its_socket_holds_are_made_all_the_same)
     mu_check_eq(rig_available(&rig.pool), MANY);
     mu_check_eq(atomic_load(&rig.ready), 1);
     fork_close(&rig);
+}
+
+/* All that carry the run's mark: the warden, the server, its worker, and who waits. */
+static void check_spares(int asked, int count)
+{
+    fork_rig rig;
+    fork_prepare(&rig, 1);
+    rig.pool.options.spare_forks = asked;
+    fork_open(&rig);
+    const char *run = mu_system_run_id(rig.pool.system);
+    mu_wait_until(mu_marked(MU__ENV_RUN_ID, run) == 3 + count, 30000);
+    fork_kill_worker(&rig, 0);
+    mu_check_ok(rig_run(&rig.pool, "ping"));
+    mu_wait_until(mu_marked(MU__ENV_RUN_ID, run) == 3 + count, 30000);
+    mu_check_eq(atomic_load(&rig.ready), 1);
+    fork_close(&rig);
+}
+
+MU_TEST(fork_server, one_process_is_forked_ahead_and_replaced_when_it_has_become_a_worker)
+{
+    check_spares(0, 1);
+}
+
+MU_TEST(fork_server, spare_forks_is_how_many_are_forked_ahead)
+{
+    check_spares(3, 3);
+}
+
+MU_TEST(fork_server, without_spare_forks_none_is_forked_ahead)
+{
+    check_spares(-1, 0);
 }

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import unittest
 
 from support import WORKERS, Peer, WorkerCase, frame, wait_until
@@ -45,13 +46,13 @@ class ServerPeer(Peer):
 class ForkServer:
     """A fork server and the socket that the warden would hold."""
 
-    def __init__(self, target, modules=(), await_ready=True, flags=(), **environment):
+    def __init__(self, target, modules=(), await_ready=True, flags=(), spares=1, **environment):
         self.control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(30)
         self.number = 0
         self.workers = []
         environment = dict({"MUSTER_CHILD": MARK % 1, "MUSTER_WORKER_ID": "fork_server", "PYTHONPATH": WORKERS}, **environment)
-        command = [sys.executable] + list(flags) + [LAUNCHER, "--fork-server", target] + list(modules)
+        command = [sys.executable] + list(flags) + [LAUNCHER, "--fork-server", str(spares), target] + list(modules)
         self.peer = ServerPeer(command, environment, await_ready=False, control=far.fileno())
         far.close()
         if await_ready:
@@ -379,7 +380,7 @@ class Forking(ForkServerCase):
 
     def test_the_timeline_begins_with_the_fork(self):
         server = self.server("slow", sources={"slow": "import time\ntime.sleep(0.3)\n"})
-        begun = __import__("time").monotonic_ns()
+        begun = time.monotonic_ns()
         timeline = server.fork([server.path]).ready["timeline"]
         self.assertGreaterEqual(timeline["interpreter"], begun)
         self.assertLessEqual(timeline["interpreter"], timeline["imports"])
@@ -412,6 +413,146 @@ class Forking(ForkServerCase):
         other.control.shutdown(socket.SHUT_RDWR)
         self.assertEqual(other.peer.exit_status(), 0)
         self.assertEqual(self.evaluate(worker, "1 + 1"), 2)
+
+
+class Spares(ForkServerCase):
+    """Processes that are forked before anybody asks for a worker."""
+
+    def setUp(self):
+        super().setUp()
+        self.before = living_children()
+
+    def spares(self, server):
+        """The pids of those that wait: they belong to the server's session, and its workers do not."""
+        mine = living_children() - self.before - {server.peer.process.pid}
+        return {pid for pid in mine if session_of(pid) == session_of(server.peer.process.pid)}
+
+    def await_spares(self, server, count):
+        seen = set()
+
+        def enough():
+            seen.clear()
+            seen.update(self.spares(server))
+            return len(seen) == count
+
+        wait_until(enough, "%d spare processes" % count)
+        return seen
+
+    def test_the_one_that_waits_becomes_the_next_worker_and_is_replaced(self):
+        server = self.server()
+        for _ in range(3):
+            (spare,) = self.await_spares(server, 1)
+            self.assertEqual(server.fork([server.path]).pid, spare)
+
+    def test_there_are_as_many_as_were_asked_for(self):
+        server = self.server(spares=3)
+        waiting = self.await_spares(server, 3)
+        made = {server.fork([server.path]).pid for _ in range(4)}
+        self.assertLessEqual(waiting, made)
+
+    def test_there_is_none_if_none_was_asked_for(self):
+        server = self.server(spares=0)
+        self.assertEqual(self.evaluate(server.fork([server.path]), "1 + 1"), 2)
+        self.assertEqual(self.spares(server), set())
+
+    def test_a_worker_that_was_forked_ahead_is_as_any_other(self):
+        server = self.server(GONE="only the server's", MUSTER_CHILD="the server's", MUSTER_WORKER_ID="fork_server")
+        begun = time.monotonic_ns()
+        for number in range(3):
+            (spare,) = self.await_spares(server, 1)
+            shown = shown_environment(spare)
+            self.assertIn(b"MUSTER_CHILD=the server's\0", shown)
+            limits = [(resource.RLIMIT_NOFILE, 64 + number, 128)]
+            mark = "mark %d, longish" % number
+            worker = server.fork([server.path], environment={"MUSTER_CHILD": mark[:12], "MUSTER_WORKER_ID": "worker_1", "N": str(number)},
+                                 cwd="/usr", rlimits=limits, flags=2, umask=number)  # fmt: skip
+            self.assertEqual(worker.pid, spare)
+            facts = "[os.getsid(0), os.getpgid(0), os.getppid(), os.getcwd(), os.umask(0), resource.getrlimit(resource.RLIMIT_NOFILE)[0]]"
+            self.assertEqual(self.evaluate(worker, facts), [spare, spare, os.getpid(), "/usr", number, 64 + number])
+            self.assertEqual(self.evaluate(worker, "[worker.id, os.environ.get('GONE'), os.environ['N'], os.environ['MUSTER_CHILD']]"),
+                             ["worker_1", None, str(number), mark[:12]])  # fmt: skip
+            shown = shown_environment(spare)
+            self.assertIn(b"MUSTER_CHILD=" + mark[:12].encode() + b"\0", shown)
+            self.assertIn(b"MUSTER_WORKER_ID=worker_1\0", shown)
+            self.assertEqual(sorted(os.listdir("/proc/%d/fd" % spare)), ["0", "1", "2", "3", "4"])
+            timeline = worker.ready["timeline"]
+            self.assertGreaterEqual(timeline["interpreter"], begun)
+            begun = time.monotonic_ns()
+
+    def test_random_numbers_of_those_forked_ahead_differ(self):
+        modules = ["random"] + (["numpy"] if have_numpy() else [])
+        server = self.server(*modules, spares=3)
+        self.await_spares(server, 3)
+        workers = [server.fork([server.path]) for _ in range(4)]
+        for name in ["random.random"] + (["numpy.random.random"] if have_numpy() else []):
+            module, _, function = name.rpartition(".")
+            values = [self.evaluate(each, "float(sys.modules[%r].%s())" % (module, function)) for each in workers]
+            self.assertEqual(len(set(values)), 4, name)
+
+    def test_one_that_was_killed_costs_no_worker_and_is_replaced_after_the_next(self):
+        server = self.server()
+        (spare,) = self.await_spares(server, 1)
+        os.kill(spare, signal.SIGKILL)
+        os.waitpid(spare, 0)
+        self.assertEqual(self.evaluate(server.fork([server.path]), "1 + 1"), 2)
+        (other,) = self.await_spares(server, 1)
+        self.assertNotEqual(other, spare)
+
+    def test_a_request_that_may_not_fit_into_its_socket_is_forked_for(self):
+        server = self.server()
+        (spare,) = self.await_spares(server, 1)
+        worker = server.fork([server.path], environment={"LONG": "x" * 70000})
+        self.assertNotEqual(worker.pid, spare)
+        self.assertEqual(self.evaluate(worker, "len(os.environ['LONG'])"), 70000)
+        self.assertEqual(self.await_spares(server, 1), {spare})
+
+    def test_they_end_with_the_server_however_it_ends(self):
+        for end in ("shutdown", "kill"):
+            server = self.server(spares=2)
+            waiting = self.await_spares(server, 2)
+            if end == "kill":
+                server.peer.process.kill()
+            else:
+                server.peer.send([2, "shutdown", {"grace_ms": 1000}])
+            for pid in waiting:
+                self.assertEqual(os.waitpid(pid, 0)[1], 0)
+            server.peer.exit_status()
+
+    def test_a_thread_that_begins_later_ends_the_one_that_waits_too(self):
+        source = "import threading, signal\ndef begin(*_):\n    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        server = self.server("sneaky", sources={"sneaky": source + "signal.signal(signal.SIGUSR1, begin)\n"})
+        (spare,) = self.await_spares(server, 1)
+        os.kill(server.peer.process.pid, signal.SIGUSR1)
+        wait_until(lambda: len(os.listdir("/proc/%d/task" % server.peer.process.pid)) == 2, "the thread begins")
+        peer = ForkedPeer()
+        server.workers.append(peer)
+        server.ask([server.path], peer.far)
+        server.peer.expect_event("start_failed")
+        self.assertEqual(os.waitpid(spare, 0)[1], 0)
+
+
+def living_children():
+    """Our own, but for those that only wait to be reaped."""
+    pids = set()
+    for task in os.listdir("/proc/self/task"):
+        with open("/proc/self/task/%s/children" % task, encoding="ascii") as file:
+            pids.update(map(int, file.read().split()))
+    return {pid for pid in pids if session_of(pid) is not None}
+
+
+def shown_environment(pid):
+    with open("/proc/%d/environ" % pid, "rb") as file:
+        return file.read()
+
+
+def session_of(pid):
+    """None: it is dead."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[3])
 
 
 class Preloading(ForkServerCase):

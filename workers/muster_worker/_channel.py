@@ -101,18 +101,7 @@ class Channel:
             self._check_version()
             worker = self.worker
             worker.timeline["imports"] = monotonic_ns()
-            hello = {
-                "protocol": PROTOCOL,
-                "sdk": "python/" + __version__,
-                "pid": os.getpid(),
-                "worker_id": worker.id,
-                "name": worker.name,
-                "commands": sorted(worker.commands),
-                "codec": self._codec.name,
-                "runtime": "python %d.%d.%d" % sys.version_info[:3],
-                "max_frame": self._codec.max_frame,
-            }
-            first = self._frame([NOTIFICATION, "hello", hello])
+            first = self._frame([NOTIFICATION, "hello", self.hello(self._codec)])
             if worker.starts_something():
                 self._write((first,))
                 first = b""
@@ -122,6 +111,20 @@ class Channel:
             start_failed(self._codec, self._send, "on_start", error)
             raise SystemExit(1) from None
         self._write((first, self._frame([NOTIFICATION, "ready", {"timeline": worker.timeline}])))
+
+    def hello(self, codec):
+        """What the host is told of this worker before all else."""
+        return {
+            "protocol": PROTOCOL,
+            "sdk": "python/" + __version__,
+            "pid": os.getpid(),
+            "worker_id": self.worker.id,
+            "name": self.worker.name,
+            "commands": sorted(self.worker.commands),
+            "codec": codec.name,
+            "runtime": "python %d.%d.%d" % sys.version_info[:3],
+            "max_frame": codec.max_frame,
+        }
 
     def _frame(self, message):
         body = self._pack(message)

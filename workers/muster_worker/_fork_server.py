@@ -1,16 +1,17 @@
 """The fork server: imports the preload modules once and makes workers by forking, in milliseconds.
 
-Called by _launch.py for `launch.py --fork-server TARGET [MODULE…]`.  To the host it is a process much like a worker
-(frames on fd 3 and 4: hello, one `preload` for each module, ready or start_failed; shutdown or end of file end it).  On
-fd 5 it has a socket to the warden, which asks it for workers and passes their descriptors along
+Called by _launch.py for `launch.py --fork-server SPARES TARGET [MODULE…]`.  To the host it is a process much like a
+worker (frames on fd 3 and 4: hello, one `preload` for each module, ready or start_failed; shutdown or end of file end
+it).  On fd 5 it has a socket to the warden, which asks it for workers and passes their descriptors along
 (lib/base/warden_proto.h has the format).  What it forks is a child of the warden's, by CLONE_PARENT, so that death,
 signals and clean-up of such a worker are the same as those of one that was exec'd; and the new process prepares
 itself, step by step, as the warden prepares one that it execs, reports, and goes on to run its target as launch.py
 would have done (_forked.py).
 
-Requests that have come together are served together: what can be found out before is found out for all of them, then
-one process after the other is forked, then the warden is told.  A process with a second thread must not be forked, so
-every time the server looks at /proc/self/task first.
+Requests that have come together are served together: the first get processes that were forked ahead (_spare.py); for
+the others what can be found out before is found out for all of them, then one process after the other is forked, then
+the warden is told.  A process with a second thread must not be forked, so every time the server looks at
+/proc/self/task first.
 """
 
 import errno
@@ -29,6 +30,7 @@ import muster_worker
 from ._errors import described
 from ._forked import CGROUP, CLONE, GROUP, NICE, NO_NEW_PRIVS, REQUEST, UMASK, USER, CannotFork, Forker, Plan
 from ._launch import compile_ahead
+from ._spare import Spares, rehearse
 from ._version import __version__
 from ._wire import NOTIFICATION, PROTOCOL, length_bytes, new_codec
 from ._worker import ANSWER_FD, REQUEST_FD
@@ -46,8 +48,8 @@ _CONFINE = struct.Struct("=IIiIi")
 _REPLY = struct.Struct("=iiI")
 _PACKET_MAX = 1 << 20
 _FDS_MAX = 16
-_AT_ONCE = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
 _TOGETHER = 8  # requests; more would hold the first of their workers up
+_QUIET = 20  # milliseconds without a request before a process is forked ahead: those that are asked for come first
 
 _server = None  # kept: in a worker, taking it apart would cost pages
 
@@ -58,7 +60,7 @@ def main(argv):
     None: the server itself is to leave.
     """
     global _server
-    _server = ForkServer(argv[0], argv[1:])
+    _server = ForkServer(int(argv[0]), argv[1], argv[2:])
     _server.start()
     return _server.serve()
 
@@ -66,7 +68,8 @@ def main(argv):
 class ForkServer:
     """The one process; `start` until it is ready, then `serve`."""
 
-    def __init__(self, target, modules):
+    def __init__(self, spares, target, modules):
+        self.wanted = spares
         self.target = target
         self.modules = modules
         self.timeline = {"interpreter": muster_worker.STARTED}
@@ -75,6 +78,7 @@ class ForkServer:
         self.control = CONTROL_FD
         self.poller = None
         self.plan = None
+        self.spares = None
         self.together = 1
         self.highest = 0  # the last descriptor that may be open
         self.request = None  # in a worker
@@ -98,7 +102,9 @@ class ForkServer:
         self.timeline["imports"] = self.timeline["ready"] = time.monotonic_ns()
         gc.collect()
         gc.freeze()  # what is here stays shared with the workers: no collector writes to it
-        self._notify("ready", {"timeline": self.timeline})
+        self.request = self._fork_ahead()
+        if self.request is None:
+            self._notify("ready", {"timeline": self.timeline})
 
     def _make_ready(self, forker):
         """The last things that could fail, and what every worker would have to do for itself."""
@@ -110,7 +116,8 @@ class ForkServer:
         self.poller = select.poll()
         self.poller.register(REQUEST_FD, select.POLLIN)
         self.poller.register(CONTROL_FD, select.POLLIN)
-        self.highest = max(open_fds())
+        self.spares = Spares(forker, self.poller, self.wanted)
+        self.highest = max(open_fds()) + self.wanted + 1  # a socket to each spare, and one that is given to it
         room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - self.highest
         if room < 0:
             room = self.highest  # no limit at all
@@ -165,34 +172,33 @@ class ForkServer:
 
     def serve(self):
         """Forks until the host says that it is to leave (None), or until it is the worker that was forked."""
-        while True:
-            ready = [fd for fd, _ in self.poller.poll()]
+        while self.request is None:
+            ready = [fd for fd, _ in self.poller.poll(_QUIET if self.spares.too_few() else None)]
             if REQUEST_FD in ready:
                 return None  # shutdown, the one thing that is said to it, or the end of the file
-            requests = self._receive()
-            if requests is None:
-                return None
-            self.request = self._fork(requests)
-            if self.request is not None:
-                return self._worker(self.request)
+            if CONTROL_FD in ready:
+                requests = self._receive()
+                if requests is None:
+                    return None
+                self.request = self._fork(requests)
+            elif ready:
+                self.spares.forget(ready)
+            else:
+                self.request = self._fork_ahead()
+        return self._worker(self.request)
 
     def _receive(self):
         """The next requests; None when the warden is gone."""
         requests = []
-        space = socket.CMSG_SPACE(_FDS_MAX * 4)
         while len(requests) < self.together:
             try:
-                data, ancillary, flags, _ = self.socket.recvmsg(_PACKET_MAX, space, _AT_ONCE)
+                request = receive(self.socket, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
-            if not data:
+            if request is None:
                 return None
-            fds = []
-            for level, kind, content in ancillary:
-                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    fds += struct.unpack("=%di" % (len(content) // 4), content[: len(content) // 4 * 4])
-            self.highest = max([self.highest] + fds)
-            requests.append(Request(data, fds, bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))))
+            self.highest = max([self.highest] + request.fds)
+            requests.append(request)
         return requests
 
     def _fork(self, requests):
@@ -202,16 +208,25 @@ class ForkServer:
         except CannotFork as error:  # nor ever will: the next one may, and the host hears why
             self._fail(error)
             self._end()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         for request in requests:
-            request.check(self.plan)
+            if not self.spares.give(request):
+                request.check(self.plan)
         for request in requests:
-            if request.error == 0 and request.fork(self.plan.forker):
+            if request.pid == 0 and request.error == 0 and request.fork(self.plan.forker):
                 return request
         for request in requests:
             self._reply(_FORKED if request.error else _FORKING, request, request.pid)
             request.close()
+        return None
+
+    def _fork_ahead(self):
+        """Makes what is missing of the spare processes.  In one of them: what it has been asked for at last."""
+        while self.spares.too_few() and not threads():
+            flush()
+            end = self.spares.fork()
+            if end is not None:
+                return self._await_request(end)
         return None
 
     def _reply(self, op, request, pid):
@@ -224,10 +239,27 @@ class ForkServer:
 
     # The new process
 
+    def _await_request(self, end):
+        """A spare process until it is asked for: the request.  It ends with the server."""
+        try:
+            self.plan.begin()
+            last = self.spares.last
+            rehearse(self.plan, None if last is None else Request(last, [self.plan.null] * _FDS_MAX, False))
+            request = receive(end, 0)
+            if request is None:
+                os._exit(0)
+            self.highest = max([self.highest] + request.fds)
+            request.check(self.plan)
+            return request
+        except BaseException:  # a signal's handler, say: nobody has been promised anything
+            os._exit(127)
+
     def _worker(self, request):
         """Prepares the process and reports; returns its arguments.  Ends it when a step fails."""
         muster_worker.STARTED = time.monotonic_ns()
         try:
+            if request.error:
+                raise OSError(request.error, os.strerror(request.error))
             self.socket.detach()
             self.plan.enter(request)
             self.control = self.plan.place(request, self.control, self.highest)
@@ -310,6 +342,25 @@ class Request:
     def close(self):
         for fd in self.fds:
             os.close(fd)
+
+
+def receive(end, flags):
+    """The next request at this end of a socket; None at the end of the stream."""
+    space = socket.CMSG_SPACE(_FDS_MAX * 4)
+    data, ancillary, flags, _ = end.recvmsg(_PACKET_MAX, space, socket.MSG_CMSG_CLOEXEC | flags)
+    if not data:
+        return None
+    fds = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds += struct.unpack("=%di" % (len(content) // 4), content[: len(content) // 4 * 4])
+    return Request(data, fds, bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)))
+
+
+def flush():
+    """Or what stands in the buffers would be written by both."""
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def open_fds():

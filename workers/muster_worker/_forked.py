@@ -138,9 +138,9 @@ class Plan:
         request.gone = [name for name in known if name not in wanted]
         request.changed = [pair for pair in wanted.items() if known.get(pair[0]) != pair[1]]
         request.rewritten = []
-        for name, value in request.changed:
-            address, room = self.shown.get(name, (0, -1))
-            if len(value) <= room:
+        for name, (address, room) in self.shown.items():
+            value = wanted.get(name)
+            if value is not None and len(value) <= room:
                 request.rewritten.append((address, value.ljust(room, b"\0")))
         limits = [(number, (_limit(soft), _limit(hard))) for number, soft, hard in request.rlimits]
         if all(number != resource.RLIMIT_CORE for number, _, _ in request.rlimits):
@@ -150,7 +150,16 @@ class Plan:
         fds.update((target, self.null if source < 0 else request.fds[source]) for target, source in request.targets)
         request.moves = sorted(fds.items())
 
-    # In the new process.  OSError: `request.step` names the step.
+    # In the new process.
+
+    def begin(self):
+        """Of one that is forked ahead, before it is asked for: what needs no request.  OSError: the warden is gone."""
+        self.forker.die_with_parent()
+        if os.getppid() != self.warden:
+            raise OSError(errno.ECHILD, "the warden died during the start")
+        self._seed()
+
+    # OSError: `request.step` names the step.
 
     def enter(self, request):
         """All steps before the descriptors."""
@@ -177,8 +186,7 @@ class Plan:
         if request.flags & NO_NEW_PRIVS:
             self.forker.no_new_privs()
         self._change_environment(request)
-        if self.numpy_seed is not None:
-            self.numpy_seed(self.forker)
+        self._seed()
 
     def place(self, request, control, highest):
         """Makes the table of descriptors what was asked for, and the socket to the warden; returns where that is then.
@@ -207,6 +215,18 @@ class Plan:
         request.step = LIMIT
         for number, pair in request.limits:
             _set_limit(number, pair)
+
+    def _seed(self):
+        """Once in each process."""
+        if self.numpy_seed is not None:
+            self.numpy_seed(self.forker)
+            self.numpy_seed = None
+
+    def adopt_environment(self, request):
+        """In one that was forked ahead: that of a request like the one which will come; what /proc shows stays."""
+        request.rewritten = []
+        self._change_environment(request)
+        self.environment = request.environment
 
     def _change_environment(self, request):
         environ = os.environb

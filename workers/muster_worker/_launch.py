@@ -15,8 +15,8 @@ USAGE = "usage: launch.py SCRIPT.py|MODULE[:ATTRIBUTE] [--mode pool-worker|stand
 def main(argv):
     """`argv` is sys.argv without the launcher: the target and its arguments.
 
-    After --fork-server the target and the modules to preload follow: then this is the fork server, and what is below
-    runs in each worker that it makes.
+    After --fork-server the number of spare processes, the target and the modules to preload follow: then this is the
+    fork server, and what is below runs in each worker that it makes.
     """
     if not argv or argv[0] in ("-h", "--help"):
         sys.stderr.write(USAGE)
