@@ -138,7 +138,7 @@ MU_TEST(table, the_request_of_one_that_waits_is_sent_by_whoever_gives_the_worker
     mu_check_eq(poll(&answer, 1, 20000 * MU_TEST_SCALE), 1);
     run_and_leave(rig.pool, second, &plan);
     mu_check_ok(rig_run(&rig, "ping")); /* which has a worker at once: nobody has begun it */
-    mu_check_eq(rig_worker(&rig, 0).requests, 3u);
+    mu_check_eq(rig_worker(&rig, 0).requests, 2u); /* the first was given back unused */
     rig_check_books(&rig);
     rig_stop(&rig);
 }
