@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+static bool has_ended(const siginfo_t *info);
+static void let_go(pid_t pid);
 static void note_exit(child *gone, int status, const struct rusage *usage);
 
 bool children_reserve(children *c)
@@ -66,14 +69,19 @@ bool children_reap(children *c)
 
 pid_t children_next_dead(void)
 {
-    siginfo_t info = {0};
-    /* Look first, without reaping: see the note on leaders in the header. */
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0)
-        return 0;
-    if (info.si_pid > 1)
-        return info.si_pid;
-    errno = 0;
-    return 0;
+    for (;;) {
+        siginfo_t info = {0};
+        /* Look first, without reaping: see the note on leaders in the header. */
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0)
+            return 0;
+        if (info.si_pid <= 1) {
+            errno = 0;
+            return 0;
+        }
+        if (has_ended(&info))
+            return info.si_pid;
+        let_go(info.si_pid);
+    }
 }
 
 void children_reap_one(children *c, pid_t pid)
@@ -94,7 +102,7 @@ void children_reap_known(children *c)
         pid_t pid = c->items[i].id.pid;
         if (c->items[i].running &&
             waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 &&
-            info.si_pid == pid)
+            info.si_pid == pid && has_ended(&info))
             children_reap_one(c, pid);
     }
 }
@@ -120,6 +128,30 @@ child *children_next_exited(children *c)
 void children_drop(children *c, child *gone)
 {
     *gone = c->items[--c->count];
+}
+
+/*
+ * waitid, asked for ends alone, tells of stops too if the process has asked its parent to trace it
+ * (PTRACE_TRACEME): ptrace(2).
+ */
+static bool has_ended(const siginfo_t *info)
+{
+    return info->si_code == CLD_EXITED || info->si_code == CLD_KILLED ||
+           info->si_code == CLD_DUMPED;
+}
+
+/*
+ * The warden is nobody's debugger: what stops for it goes on untraced, with the signal it was about
+ * to get, but for the trap at an execve. The stop is consumed first, so that it is told once even
+ * if the process is being killed and cannot be let go.
+ */
+static void let_go(pid_t pid)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | __WALL) != 0 || info.si_pid != pid)
+        return;
+    int sig = info.si_status & 0x7f;
+    (void)ptrace(PTRACE_DETACH, pid, NULL, (long)(sig == SIGTRAP ? 0 : sig));
 }
 
 static void note_exit(child *gone, int status, const struct rusage *usage)

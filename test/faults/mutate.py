@@ -25,6 +25,8 @@ ROWS = [
     ("C1", "lib/port/warden_io.c",
      "        mu__child_finish(child, &(mu__exit){.kind = MU__EXIT_LOST, .os_pid = child->pid});\n", "",
      "faults_matrix", "a_warden_killed"),
+    ("C1", "lib/warden/children.c", "        if (has_ended(&info))\n            return", "        if (true)\n            return",
+     "faults_odd", "a_worker_that_wants_its_parent"),
     ("C2", "lib/pool/worker.c", "    if (tail[0] && used + 1 < sizeof text)", "    if (false)",
      "faults_crash", "C2_the_reason"),
     ("C4", "lib/pool/worker.c", "        err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);",
