@@ -14,7 +14,7 @@
 
 /* So long after end of file it is asked whether the worker is on its way out; one that lives on is
  * at fault, one whose end has begun is waited for, however late the news comes. */
-enum { EOF_GRACE_MS = 1000 };
+enum { EOF_GRACE_MS = 1000, BLIND_NAP_MS = 1 };
 
 /* For so many exchanges nobody looks again for an answer before sleeping, once one looked in vain.
  */
@@ -362,7 +362,9 @@ static bool rung_for(exchange *x, bool dead, mu__exchange *ret_outcome)
     return true;
 }
 
-/* Sleeps until the worker answers, takes more of the request, or the bell rings. */
+/* Sleeps until the worker answers, takes more of the request, or the bell rings. Where the kernel
+ * refuses to say which, everything is looked at after a nap: nothing that poll tells is more than a
+ * hint. */
 static int wait_for_more(mu__channel *channel, bool *ret_rung)
 {
     struct pollfd fds[3] = {
@@ -372,6 +374,12 @@ static int wait_for_more(mu__channel *channel, bool *ret_rung)
     };
     nfds_t count = mu__buffer_size(&channel->out) > 0 ? 3 : 2;
     int n = channel->sys->poll(fds, count, channel->eof ? EOF_GRACE_MS : -1);
+    if (n < 0 && errno != EINTR) {
+        /* No memory; or EINVAL: RLIMIT_NOFILE was set to less than three. */
+        (void)channel->sys->poll(NULL, 0, BLIND_NAP_MS);
+        *ret_rung = true;
+        return 1;
+    }
     *ret_rung = n > 0 && fds[0].revents != 0;
     return n;
 }

@@ -204,11 +204,21 @@ static mu_err make_env(mu__port *port, const mu__port_spec *spec, char ***ret_en
     return mu__env_make(port->sys, environ, spec->env_allow, spec->env, last, ret_env);
 }
 
+/* A directory that was removed from under this process has no name; children of it would be in it
+ * all the same. */
+static bool own_directory(char *path, size_t size)
+{
+    if (getcwd(path, size))
+        return true;
+    int n = errno == ENOENT ? snprintf(path, size, "/proc/%d/cwd", (int)getpid()) : -1;
+    return n > 0 && (size_t)n < size;
+}
+
 static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spec,
                     const far_ends *far, int64_t deadline, mu_error *ret_error)
 {
     char cwd[PATH_MAX], **env = NULL;
-    if (!spec->cwd && !getcwd(cwd, sizeof cwd))
+    if (!spec->cwd && !own_directory(cwd, sizeof cwd))
         return mu_error_set(ret_error, MU_ERRNO(errno), "the current directory: %s",
                             strerror(errno));
     mu_err err = make_env(port, spec, &env);

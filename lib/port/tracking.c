@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/child.h"
 #include "base/event.h"
 #include "base/lock.h"
 #include "base/proc.h"
@@ -315,7 +317,7 @@ void mu__tracking_gone(mu__tracking *t, uint64_t serial)
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
-static mu_err write_whole(const mu_sys *sys, int fd, const unsigned char *data, size_t size)
+static mu_err write_all(const mu_sys *sys, int fd, const unsigned char *data, size_t size)
 {
     size_t done = 0;
     while (done < size) {
@@ -325,6 +327,25 @@ static mu_err write_whole(const mu_sys *sys, int fd, const unsigned char *data, 
         done += n > 0 ? (size_t)n : 0;
     }
     return MU_OK;
+}
+
+/*
+ * A write beyond RLIMIT_FSIZE is EFBIG, and SIGXFSZ to the thread that wrote, which may be the
+ * host's: it must not be ended for our file. One that was pending before is the host's.
+ */
+static mu_err write_whole(const mu_sys *sys, int fd, const unsigned char *data, size_t size)
+{
+    sigset_t pending, too_large;
+    (void)sigemptyset(&pending);
+    (void)sigemptyset(&too_large);
+    (void)sigaddset(&too_large, SIGXFSZ);
+    (void)sigpending(&pending);
+    uint64_t mask = mu__signals_block();
+    mu_err err = write_all(sys, fd, data, size);
+    if (err == MU_ERRNO(EFBIG) && !sigismember(&pending, SIGXFSZ))
+        (void)sigtimedwait(&too_large, NULL, &(struct timespec){0});
+    mu__signals_restore(mask);
+    return err;
 }
 
 /* What came out short is cut off again, as far as the disk lets us; else its checksum tells. */

@@ -1,0 +1,175 @@
+/*
+ * Hosts in a state that faults.md does not name. Each is a role: what it does to itself would reach
+ * the test's runner, too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "fault_rig.h"
+
+#include "support/mu_marked.h"
+#include "support/mu_role.h"
+
+enum { PATIENCE_MS = 20000, BEYOND_SELECT = 1100 };
+
+static void check_survives(const char *role_name)
+{
+    mu_role host = mu_role_start(role_name, NULL);
+    const mu__proc_id self = mu_marked_host(host.pid);
+    mu_check_str(mu_role_line(&host, PATIENCE_MS), "whole");
+    mu_check_eq(mu_role_end(&host, PATIENCE_MS), 0);
+    mu_wait_until(mu_marked_by(self) == 0, PATIENCE_MS);
+}
+
+static void start(fault_rig *rig)
+{
+    fault_start(rig, 1, "odd.py", NULL);
+}
+
+static void check_serves(fault_rig *rig)
+{
+    for (int i = 0; i < 3; i++)
+        mu_check_ok(rig_run(&rig->pool, "ping"));
+}
+
+/* Kills the worker and waits for the next. */
+static void check_restarts(fault_rig *rig)
+{
+    fault_kill(rig_worker(&rig->pool, 0).os_pid, SIGKILL);
+    mu_wait_until(rig_worker(&rig->pool, 0).generation > 1 && rig_available(&rig->pool) == 1,
+                  PATIENCE_MS);
+    check_serves(rig);
+}
+
+/* The soft limit: it can be raised again. Returns the one before. */
+static rlim_t limit(int resource, rlim_t soft)
+{
+    struct rlimit now;
+    mu_check_eq(getrlimit(resource, &now), 0);
+    rlim_t before = now.rlim_cur;
+    now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+    mu_check_eq(setrlimit(resource, &now), 0);
+    return before;
+}
+
+/* ---- its directory --------------------------------------------------------------------------- */
+
+MU_ROLE(host_whose_directory_is_removed)
+{
+    static fault_rig rig;
+    char directory[] = "/tmp/muster-odd-XXXXXX";
+    mu_check(mkdtemp(directory));
+    mu_check_eq(chdir(directory), 0);
+    start(&rig);
+    mu_check_eq(rmdir(directory), 0);
+    check_restarts(&rig);
+    fault_close(&rig);
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, workers_are_replaced_though_the_hosts_directory_was_removed)
+{
+    check_survives("host_whose_directory_is_removed");
+}
+
+/* ---- its limits ------------------------------------------------------------------------------ */
+
+/* The default action of SIGXFSZ ends the process. */
+MU_ROLE(host_that_may_write_no_file)
+{
+    char directory[] = "/tmp/muster-odd-XXXXXX";
+    mu_system *system;
+    mu_error error = MU_ERROR_INIT;
+    sigset_t pending;
+    mu_check(mkdtemp(directory));
+    mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+    options.tracking_dir = directory;
+    rlim_t before = limit(RLIMIT_FSIZE, 0);
+    mu_err err = mu_system_start(&options, &system, &error);
+    mu_check_eq(sigpending(&pending), 0);
+    (void)limit(RLIMIT_FSIZE, before);
+    mu_check_err(err, MU_ERRNO(EFBIG));
+    mu_check_contains(error.message, directory);
+    mu_check(!sigismember(&pending, SIGXFSZ));
+    mu_error_clear(&error);
+    mu_check_ok(mu_system_start(&options, &system, NULL));
+    mu_check_eq(mu_system_stop(&system), 0u);
+    mu_check_eq(rmdir(directory), 0);
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, R4_a_host_that_may_write_no_file_is_told_so_and_lives)
+{
+    check_survives("host_that_may_write_no_file");
+}
+
+/* As some do who mean to open nothing any more: poll(2) then refuses more fds than that. */
+MU_ROLE(host_that_may_open_nothing)
+{
+    static fault_rig rig;
+    start(&rig);
+    for (rlim_t most = 0; most < 3; most++) {
+        rlim_t before = limit(RLIMIT_NOFILE, most);
+        check_serves(&rig);
+        mu_check_err(fault_ask(&rig, "odd", 300 * MU_TEST_SCALE, NULL, "{s:s}", "how", "half"),
+                     MU_EEXEC_TIMEOUT);
+        (void)limit(RLIMIT_NOFILE, before);
+        uint32_t next = (uint32_t)most + 2;
+        mu_wait_until(rig_worker(&rig.pool, 0).generation >= next && rig_available(&rig.pool) == 1,
+                      PATIENCE_MS);
+    }
+    fault_close(&rig);
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, requests_and_their_deadlines_go_on_in_a_host_that_may_open_nothing_any_more,
+        .timeout = 60)
+{
+    check_survives("host_that_may_open_nothing");
+}
+
+/* ---- its fds --------------------------------------------------------------------------------- */
+
+MU_ROLE(host_with_more_fds_than_select_takes)
+{
+    static fault_rig rig;
+    (void)limit(RLIMIT_NOFILE, 2 * BEYOND_SELECT);
+    for (int fd = 0; fd >= 0 && fd < BEYOND_SELECT; fd = fcntl(2, F_DUPFD_CLOEXEC, fd))
+        ;
+    start(&rig);
+    check_restarts(&rig);
+    fault_close(&rig);
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, a_host_with_more_fds_than_select_takes_is_served)
+{
+    check_survives("host_with_more_fds_than_select_takes");
+}
+
+/* A daemon that has closed them and opened nothing in their place. */
+MU_ROLE(host_without_standard_input_and_output)
+{
+    static fault_rig rig;
+    int out = fcntl(1, F_DUPFD_CLOEXEC, 100);
+    mu_check_gt(out, 0);
+    close(0);
+    close(1);
+    start(&rig);
+    check_restarts(&rig);
+    fault_close(&rig);
+    mu_check_eq(write(out, "whole\n", 6), 6);
+    return 0;
+}
+
+MU_TEST(odd_host, a_host_that_has_closed_its_standard_input_and_output_is_served)
+{
+    check_survives("host_without_standard_input_and_output");
+}
