@@ -116,7 +116,10 @@ mu_err mu_task_start_child(mu_pid supervisor, mu_task_fn fn, const mu_child_spec
 
 typedef struct mu_stream mu_stream;
 
-/* What happens to a task that runs past its time. */
+/*
+ * What happens to a task that runs past its time. mu_stream_next sees to it, while it waits or when
+ * it is called again; what has ended by then, but too late, has run past its time as well.
+ */
 typedef enum mu_on_timeout {
     MU_ON_TIMEOUT_EXIT = 0, /* the stream ends: next answers MU_ETIMEOUT, the others are killed */
     MU_ON_TIMEOUT_KILL = 1, /* it alone is killed, and its result says MU_ETIMEOUT */
@@ -163,7 +166,7 @@ typedef struct mu_stream_options {
 typedef struct mu_stream_result {
     size_t index; /* of the item, from 0 */
     void *item;
-    mu_err status; /* MU_OK: `value`. MU_EDOWN: `reason`. MU_ETIMEOUT: it has been killed */
+    mu_err status; /* MU_OK: `value`. MU_EDOWN: `reason`. MU_ETIMEOUT: it took too long */
     mu_message value;
     mu_reason reason;
 } mu_stream_result;

@@ -22,7 +22,6 @@ typedef struct place {
     size_t index;
     void *item;
     int64_t deadline;
-    bool timed_out;
 } place;
 
 struct mu_stream {
@@ -182,6 +181,15 @@ static int64_t next_deadline(const mu_stream *s)
     return earliest;
 }
 
+/*
+ * The end came past the task's time, whoever brought it about: a caller that was busy elsewhere
+ * gets the result that one who waited would have got. For a work that is done.
+ */
+static bool timed_out(const place *p)
+{
+    return p->work->ended >= p->deadline;
+}
+
 /* Deals with those past their time. False: that ends the stream. */
 static bool check_time(mu_stream *s)
 {
@@ -192,8 +200,7 @@ static bool check_time(mu_stream *s)
             continue;
         if (s->options.on_timeout == MU_ON_TIMEOUT_EXIT)
             return false;
-        kill_at(s, p);
-        p->timed_out = p->work->status != MU_OK; /* unless its value was just quicker */
+        kill_at(s, p); /* its value may have been quicker */
     }
     return true;
 }
@@ -201,16 +208,16 @@ static bool check_time(mu_stream *s)
 static void hand_out(mu_stream *s, size_t i, mu_stream_result *ret_result)
 {
     place *p = &s->places[i];
-    *ret_result = (mu_stream_result){
-        .index = p->index,
-        .item = p->item,
-        .status = p->timed_out ? MU_ETIMEOUT : p->work->status,
-        .value = p->work->value,
-        .reason = p->work->status == MU_EDOWN ? p->work->reason : mu_reason_normal(),
-    };
-    if (p->timed_out)
+    *ret_result = (mu_stream_result){.index = p->index, .item = p->item};
+    if (timed_out(p)) {
+        ret_result->status = MU_ETIMEOUT;
         ret_result->reason = mu_reason_error(MU_ETIMEOUT, NULL);
-    p->work->value = (mu_message){0, NULL, 0, NULL};
+    } else {
+        ret_result->status = p->work->status;
+        ret_result->value = p->work->value;
+        ret_result->reason = p->work->status == MU_EDOWN ? p->work->reason : mu_reason_normal();
+        p->work->value = (mu_message){0, NULL, 0, NULL};
+    }
     forget(s, p);
     vacate(s, i);
 }
@@ -247,7 +254,9 @@ mu_err mu_stream_next(mu_stream *stream, mu_stream_result *ret_result)
         return err;
     size_t i = deliverable(s);
     const place *p = &s->places[i];
-    if (s->how.link && !p->timed_out && p->work->status == MU_EDOWN)
+    if (timed_out(p) && s->options.on_timeout == MU_ON_TIMEOUT_EXIT)
+        return end(s, MU_ETIMEOUT);
+    if (s->how.link && !timed_out(p) && p->work->status == MU_EDOWN)
         err = mu__work_await_death(p->work);
     if (err == MU_OK)
         hand_out(s, i, ret_result);

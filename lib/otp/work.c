@@ -51,6 +51,7 @@ static bool begin_outcome(mu__work *work)
 static void finish_outcome(mu__work *work, mu_err status)
 {
     work->status = status;
+    work->ended = mu_clock_now(&mu__clock_monotonic);
     mu__bell *bell = mu__bell_ref(work->bell); /* the starter may be gone before the ring is over */
     atomic_store(&work->phase, DONE);
     mu__notify(&bell->waiter);

@@ -44,9 +44,10 @@ typedef struct mu__work {
     mu__death_hook hook;
 
     _Atomic int phase;
-    mu_err status; /* MU_OK or MU_EDOWN; these three are written in FILLING, read when DONE */
+    mu_err status; /* MU_OK or MU_EDOWN; these four are written in FILLING, read when DONE */
     mu_message value;
     mu_reason reason;
+    int64_t ended; /* when, by the monotonic clock */
 } mu__work;
 
 /* A work with one reference. Takes `arg` over also if it fails (NULL: no memory). */

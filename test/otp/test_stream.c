@@ -229,6 +229,63 @@ MU_TEST(stream, TASK_11_on_timeout_kill_ends_that_task_alone)
     stop_system(system);
 }
 
+/* Past its time before it may end; what it gives then is counted when it is destroyed. */
+static _Atomic bool late_may_end;
+static _Atomic int late_made, late_destroyed;
+
+static void count_late(void *data)
+{
+    (void)data;
+    atomic_fetch_add(&late_destroyed, 1);
+}
+
+static mu_message first_is_late(void *item)
+{
+    while (*(int *)item == 0 && !atomic_load(&late_may_end) && mu_sleep(1) == MU_OK)
+        ;
+    atomic_fetch_add(&late_made, 1);
+    return mu_message_take(1, item, sizeof(int), count_late);
+}
+
+/*
+ * Unordered, so that the second result is handed out while the first task runs. Should the second
+ * be late as well, on a busy machine, then both have timed out, which changes nothing below.
+ */
+static mu_err next_after_the_limit(mu_system *system, mu_on_timeout on_timeout,
+                                   mu_stream_result *ret_result)
+{
+    atomic_store(&late_may_end, false);
+    mu_stream_options options = options_for(first_is_late, 2, 2);
+    options.unordered = true;
+    options.timeout_ms = 200;
+    options.on_timeout = on_timeout;
+    mu_stream *stream = start(system, &options);
+    mu_err err = mu_stream_next(stream, ret_result);
+    if (err == MU_OK && *(int *)ret_result->item == 1) {
+        mu_message_clear(&ret_result->value);
+        mu_check_ok(mu_sleep(options.timeout_ms)); /* the caller has other things to do */
+        atomic_store(&late_may_end, true);
+        mu_wait_until(mu_system_actors(system) == 0, 10000);
+        err = mu_stream_next(stream, ret_result);
+    }
+    mu_stream_stop(&stream);
+    return err;
+}
+
+MU_TEST(stream, TASK_11_what_ends_past_its_time_has_timed_out_also_if_nobody_waited_then)
+{
+    mu_system *system = start_system();
+    mu_stream_result r;
+    mu_check_ok(next_after_the_limit(system, MU_ON_TIMEOUT_KILL, &r));
+    mu_check_eq(r.status, MU_ETIMEOUT);
+    mu_check_eq(r.reason.code, MU_ETIMEOUT);
+    mu_check_eq(*(int *)r.item, 0);
+    mu_check(!r.value.data);
+    mu_check_eq(next_after_the_limit(system, MU_ON_TIMEOUT_EXIT, &r), MU_ETIMEOUT);
+    stop_system(system);
+    mu_check_eq(late_made, late_destroyed);
+}
+
 /* ---- exits ---- */
 
 static void exits_while_trapping(mu_system *system)
