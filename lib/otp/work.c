@@ -121,11 +121,22 @@ static void run(void *arg)
     finish_outcome(work, value.tag == MU_TAG_NOMEM ? MU_ENOMEM : MU_OK);
 }
 
+/* Of a supervised work: the supervisor's start function has linked the actor to the supervisor. */
+static mu_err link_starter(mu__work *work)
+{
+    mu_err err = mu_link(work->starter);
+    if (err == MU_OK) {
+        atomic_store(&work->linked, true);
+        mu__notify(&work->bell->waiter);
+    }
+    return err;
+}
+
 static void body(void *arg)
 {
     mu__work *work = arg;
     mu_reason reason = mu_reason_normal();
-    mu_err err = mu_pid_is_none(work->starter) ? mu_checkpoint() : mu_link(work->starter);
+    mu_err err = mu_pid_is_none(work->starter) ? mu_checkpoint() : link_starter(work);
     if (err != MU_OK)
         reason = mu_reason_error(err, err == MU_ENOPROC ? "the caller is gone" : NULL);
     else if (mu__catch_exit(run, work, &reason))
@@ -176,6 +187,11 @@ static mu_err start_supervised(mu__work *work, const mu__work_how *how, mu_pid *
     return mu_dynamic_supervisor_start_child(how->supervisor, &spec, ret_pid, NULL);
 }
 
+static bool is_linked_or_done(void *work)
+{
+    return atomic_load(&((mu__work *)work)->linked) || mu__work_done(work);
+}
+
 mu_err mu__work_start(mu__work *work, const mu__work_how *how)
 {
     mu_err err = mu_pid_is_none(how->supervisor)
@@ -187,6 +203,12 @@ mu_err mu__work_start(mu__work *work, const mu__work_how *how)
     atomic_fetch_add(&work->refs, 1); /* the hook's */
     if (mu__hook_add(work->pid, &work->hook) != MU_OK)
         on_death(&work->hook, work->pid);
+    /*
+     * Not before the link is there: the starter may end at once, normally, and the actor would find
+     * nobody to link to; or it unlinks, and the link would come after that.
+     */
+    if (!mu_pid_is_none(work->starter))
+        (void)mu__wait(&work->bell->waiter, is_linked_or_done, work, MU_NEVER);
     return MU_OK;
 }
 

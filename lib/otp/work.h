@@ -39,7 +39,8 @@ typedef struct mu__work {
     mu_task_fn fn;
     void *arg;
     void (*destroy_arg)(void *arg);
-    mu_pid starter; /* whom the actor has to link to itself; none */
+    mu_pid starter;      /* whom the actor has to link to itself; none */
+    _Atomic bool linked; /* it has */
     mu_pid pid;
     mu__death_hook hook;
 

@@ -1,6 +1,7 @@
 /*
  * Tasks whose actor is over, or killed, before whoever starts it has gone on: the outcome is told
- * all the same, once. Ids: OTP's items TASK-xx.
+ * all the same, once. And starters that are gone, or have given their task up, before its actor has
+ * begun. Ids: OTP's items TASK-xx.
  */
 #include <sched.h>
 
@@ -226,4 +227,89 @@ static void targets_of_kills(mu_system *system)
 MU_TEST(work, TASK_03_a_kill_at_any_moment_gives_one_outcome_and_destroys_once)
 {
     as_actor(targets_of_kills);
+}
+
+/* ---- starters that do not wait for the beginning ----------------------------------------------
+ */
+
+enum { ROUNDS = 200 };
+
+static mu_pid task_supervisor(mu_system *system)
+{
+    mu_dynamic_supervisor_options options = MU_DYNAMIC_SUPERVISOR_OPTIONS_INIT;
+    mu_pid pid = MU_PID_NONE;
+    mu_check_ok(mu_dynamic_supervisor_start(system, &options, &pid, NULL));
+    return pid;
+}
+
+typedef struct hurry {
+    mu_pid supervisor;
+    _Atomic int begun;
+} hurry;
+
+static mu_message count_begun(void *arg)
+{
+    atomic_fetch_add(&((hurry *)arg)->begun, 1);
+    return mu_message_tag(0);
+}
+
+static void leave_at_once(void *arg)
+{
+    hurry *h = arg;
+    mu_task_options options = MU_TASK_OPTIONS_INIT;
+    options.supervisor = h->supervisor;
+    mu_task *task = NULL;
+    mu_check_ok(mu_task_async(mu_self().system, count_begun, h, &options, &task));
+    (void)mu_task_await(&task, 0, NULL, NULL); /* gives the handle back; the link stays */
+}
+
+static void left_at_once(mu_system *system)
+{
+    hurry h = {.supervisor = task_supervisor(system)};
+    mu_spawn_options options = MU_SPAWN_OPTIONS_INIT;
+    mu_ref ref;
+    mu_pid pid;
+    options.monitor = &ref;
+    for (int i = 0; i < ROUNDS; i++) {
+        mu_check_ok(mu_spawn(system, &options, leave_at_once, &h, &pid));
+        mu_check_eq(await_down(ref).cls, MU_REASON_NORMAL);
+    }
+    mu_wait_until(mu_system_actors(system) == 2, 10000);
+    int begun = atomic_load(&h.begun);
+    mu_check_eq(begun, ROUNDS);
+    mu_check_ok(mu_gen_server_stop(h.supervisor, NULL, MU_INFINITY, NULL));
+}
+
+MU_TEST(work, TASK_14_a_caller_that_ends_normally_right_after_the_start_leaves_its_task_running)
+{
+    as_actor(left_at_once);
+}
+
+static mu_message crash_when_told(void *arg)
+{
+    wait_for_go(arg);
+    mu_reason boom = mu_reason_exit(42, "boom");
+    mu_exit(&boom);
+    return mu_message_tag(0);
+}
+
+static void ignored_at_once(mu_system *system)
+{
+    mu_task_options options = MU_TASK_OPTIONS_INIT;
+    options.supervisor = task_supervisor(system);
+    for (int i = 0; i < ROUNDS; i++) {
+        mu_task *task = NULL;
+        mu_check_ok(mu_task_async(system, crash_when_told, NULL, &options, &task));
+        mu_pid pid = mu_task_pid(task);
+        mu_check_eq(mu_task_ignore(&task, NULL, NULL), MU_ETIMEOUT);
+        mu_check_ok(mu_send(pid, mu_message_tag(GO)));
+        mu_wait_until(!mu_alive(pid), 10000);
+        mu_check_ok(mu_checkpoint());
+    }
+    mu_check_ok(mu_gen_server_stop(options.supervisor, NULL, MU_INFINITY, NULL));
+}
+
+MU_TEST(work, TASK_07_a_supervised_task_that_is_ignored_at_once_does_not_link_itself_later)
+{
+    as_actor(ignored_at_once);
 }
