@@ -11,26 +11,12 @@ typedef struct slow_start {
     bool looked;
 } slow_start;
 
-static mu_pid child_of(mu_pid supervisor, const char *id)
-{
-    mu_child_info *children;
-    size_t count;
-    mu_pid found = MU_PID_NONE;
-    mu_check_ok(mu_supervisor_which_children(supervisor, &children, &count));
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(children[i].id, id) == 0)
-            found = children[i].pid;
-    mu_children_free(children);
-    return found;
-}
-
 /* In mu_pool_start's thread, while worker_3 sleeps. */
 static void ask_supervisors(slow_start *s)
 {
     mu_child_counts counts;
     int64_t from = mu_test_now_ms();
-    mu_pid pool = child_of(mu_system_root(s->rig.pool.system), "pool:pool");
-    mu_pid workers = child_of(pool, "workers");
+    mu_pid workers = rig_worker_supervisor(&s->rig.pool);
     mu_check_ok(mu_supervisor_count_children(workers, &counts));
     mu_check_le(mu_test_now_ms() - from, 3 * 50 * MU_TEST_SCALE); /* three calls */
     mu_check_eq(counts.active, 8u);

@@ -14,6 +14,7 @@
 #define MU_TEST_POOL_RIG_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <muster/muster.h>
 
@@ -101,6 +102,27 @@ static inline mu_worker_info rig_worker(pool_rig *rig, int index)
     info = workers[index];
     free(workers);
     return info;
+}
+
+/* The child of this id; one that is not there fails the test. */
+static inline mu_pid rig_child(mu_pid supervisor, const char *id)
+{
+    mu_child_info *children;
+    size_t count;
+    mu_pid found = MU_PID_NONE;
+    mu_check_ok(mu_supervisor_which_children(supervisor, &children, &count));
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(children[i].id, id) == 0)
+            found = children[i].pid;
+    mu_children_free(children);
+    mu_check_msg(!mu_pid_is_none(found), "\"%s\" is not there", id);
+    return found;
+}
+
+/* The supervisor of the workers of the pool "pool". */
+static inline mu_pid rig_worker_supervisor(pool_rig *rig)
+{
+    return rig_child(rig_child(mu_system_root(rig->system), "pool:pool"), "workers");
 }
 
 static inline int rig_available(pool_rig *rig)

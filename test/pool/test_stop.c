@@ -122,26 +122,11 @@ MU_TEST(stop, X1_from_a_callback_it_is_only_begun)
     rig_stop(&rig);
 }
 
-static mu_pid child_of(mu_pid supervisor, const char *id)
-{
-    mu_child_info *children;
-    size_t count;
-    mu_pid found = MU_PID_NONE;
-    mu_check_ok(mu_supervisor_which_children(supervisor, &children, &count));
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(children[i].id, id) == 0)
-            found = children[i].pid;
-    mu_children_free(children);
-    mu_check_msg(mu_alive(found), "\"%s\" is not there", id);
-    return found;
-}
-
 MU_TEST(stop, X1_a_dead_worker_that_nobody_came_to_restart_has_stopped_with_the_pool)
 {
     pool_rig rig;
     rig_start(&rig, 1);
-    mu_pid pool = child_of(mu_system_root(rig.system), "pool:pool");
-    mu_pid workers = child_of(pool, "workers");
+    mu_pid workers = rig_worker_supervisor(&rig);
     mu_worker_info worker = rig_worker(&rig, 0);
     mu_check_ok(mu_sys_suspend(workers, 10000)); /* it restarts nothing, but can be told to end */
     mu_check_eq(kill(worker.os_pid, SIGKILL), 0);
