@@ -17,6 +17,9 @@
  * MUSTER_POOL_SIZE; the sections [pool render:production], [pool render], [pool:production] and
  * [pool]; the default.
  *
+ * A pool's types of workers (mu_pool_options.types) have sections [type gpu of render] and
+ * [type gpu of render:production], with the fields of mu_worker_type.
+ *
  * Thread-safety: a configuration is constant once it is loaded.
  * Ownership: options that mu_config_pool has filled borrow from the configuration; mu_pool_start
  * copies what it needs.

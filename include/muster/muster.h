@@ -29,5 +29,6 @@
 #include <muster/tree.h>
 #include <muster/value.h>
 #include <muster/version.h>
+#include <muster/worker_type.h>
 
 #endif

@@ -26,6 +26,7 @@
  *     MU_ETOOBIG, MU_EDEPTH, MU_EINVAL   the request itself cannot travel; nothing was sent
  *     MU_ESESSION_LOST  session_affinity: the process that had the session is gone
  *     MU_EFULL          session_affinity: so many sessions have their worker (affinity_sessions)
+ *     MU_ENOTFOUND      the pool has no workers of the type that was named; nothing was asked
  *     MU_EBREAKER_OPEN  too much has failed in a row; nobody is asked for a while
  *     MU_EQUARANTINED   this request has killed poison_limit workers; it is not run again
  *     MU_ESHUTDOWN      the pool is stopping
@@ -45,6 +46,7 @@
 #include <muster/decls.h>
 #include <muster/error.h>
 #include <muster/value.h>
+#include <muster/worker_type.h>
 
 MU_BEGIN_DECLS
 
@@ -96,6 +98,7 @@ const char *mu_breaker_state_name(mu_breaker_state state);
 
 typedef struct mu_worker_info {
     char id[32];
+    char type[MU_WORKER_TYPE_MAX + 1]; /* "" in a pool without types */
     mu_worker_state state;
     int os_pid;          /* 0 while there is no process */
     uint32_t generation; /* 1 for the first process of this worker */
@@ -190,12 +193,6 @@ typedef struct mu_retry {
 typedef mu_err (*mu_fallback_fn)(void *ctx, const char *command, const mu_value *args, mu_err why,
                                  mu_value *ret_result, mu_error *ret_error);
 
-/* Resource limits of a worker process, as setrlimit(2); `resource` is RLIMIT_xxx. */
-typedef struct mu_rlimit {
-    int resource;
-    uint64_t soft, hard;
-} mu_rlimit;
-
 /* In every field 0, NULL or false means the default that is named. */
 typedef struct mu_pool_options {
     size_t struct_size; /* sizeof(mu_pool_options) */
@@ -214,6 +211,11 @@ typedef struct mu_pool_options {
     mu_affinity session_affinity;
     int affinity_sessions;   /* so many sessions at once are known: 10,000 */
     int64_t affinity_ttl_ms; /* a session is over when it was not asked for: 3,600,000 */
+
+    /* Several types of workers, up to 32. NULL: one, without a name. Else there are workers of
+     * these types and no others, each as many as its `size`, or this one, says. */
+    const mu_worker_type *types;
+    size_t n_types;
 
     /* replacing workers that have served for long enough; 0: never */
     int max_requests;        /* so many requests */
@@ -340,6 +342,13 @@ void mu_pool_stop(mu_pool *pool);
 mu_err mu_pool_resize(mu_pool *pool, int size);
 
 /*
+ * The same for the workers of one type; mu_pool_resize is for pools without types, and answers
+ * MU_EINVAL in others. MU_ENOTFOUND: there is no such type. MU_EINVAL also if all types together
+ * could then have more than 1,024 workers.
+ */
+mu_err mu_pool_resize_type(mu_pool *pool, const char *type, int size);
+
+/*
  * Replaces every worker there is by a new generation, one after the other: each is relieved by a
  * successor that is ready, and finishes its request first, so that capacity is kept and no request
  * lost. Returns when all have been replaced. MU_ETIMEOUT and MU_EKILLED: the rest stays as it is.
@@ -385,6 +394,7 @@ typedef struct mu_execute_options {
     int priority;                 /* -100 .. 100, higher first; told to the worker */
     const char *session;          /* told to the worker, see session_affinity; NULL: none */
     const char *trace;            /* a trace id, told to the worker; NULL: none */
+    const char *type;             /* of the worker that is to do it; NULL: any */
 } mu_execute_options;
 
 #define MU_EXECUTE_OPTIONS_INIT                                                                    \
@@ -457,8 +467,8 @@ typedef void (*mu_outcome_fn)(void *ctx, const mu_outcome *outcome);
 
 /*
  * Queues a request and returns. Errors that are known at once are returned and there is no
- * callback: MU_EQUEUE_FULL, MU_EQUEUE_TIMEOUT (queue_timeout_ms -1), MU_ESHUTDOWN, MU_EUNAVAILABLE,
- * MU_EFORKED, MU_EINVAL, MU_ENOMEM. Never blocks. `args` is copied.
+ * callback: MU_ENOTFOUND, MU_EQUEUE_FULL, MU_EQUEUE_TIMEOUT (queue_timeout_ms -1), MU_ESHUTDOWN,
+ * MU_EUNAVAILABLE, MU_EFORKED, MU_EINVAL, MU_ENOMEM. Never blocks. `args` is copied.
  */
 mu_err mu_pool_submit(mu_pool *pool, const char *command, const mu_value *args,
                       const mu_execute_options *options, mu_outcome_fn callback, void *ctx,
@@ -557,10 +567,11 @@ typedef struct mu_request_trace {
     int attempts; /* workers that were asked; 0: none */
     int priority;
     char command[64];
-    char trace[64];      /* its trace id */
-    char worker[32];     /* the one asked last, "": none */
-    uint32_t generation; /* its */
-    int64_t asked_at;    /* on mu_now's clock */
+    char trace[64];                    /* its trace id */
+    char type[MU_WORKER_TYPE_MAX + 1]; /* of worker that was asked for, "": any */
+    char worker[32];                   /* the one asked last, "": none */
+    uint32_t generation;               /* its */
+    int64_t asked_at;                  /* on mu_now's clock */
     int64_t queued_ns;   /* from there to the last worker; without one, to the outcome */
     int64_t executed_ns; /* on the last worker */
     int64_t total_ns;    /* from asked_at to the outcome */
@@ -573,6 +584,20 @@ typedef struct mu_request_trace {
  * copied. MU_ENOTSUP: trace_requests is 0. MU_ENOMEM, MU_EFORKED, MU_EINVAL.
  */
 mu_err mu_pool_trace(mu_pool *pool, mu_request_trace **ret_requests, size_t *ret_count);
+
+/* The workers of one type: levels, and counters of attempts on them. */
+typedef struct mu_type_info {
+    char name[MU_WORKER_TYPE_MAX + 1]; /* "" in a pool without types */
+    int workers, starting, available, held, busy, restarting;
+    int queued; /* requests that name this type; those that name none are in no type's */
+    uint64_t requests, errors;
+} mu_type_info;
+
+/*
+ * The types in the order of the option, taken at one moment; of a pool without types one. One
+ * block, the caller's to free(). MU_ENOMEM, MU_EFORKED, MU_EINVAL.
+ */
+mu_err mu_pool_types(mu_pool *pool, mu_type_info **ret_types, size_t *ret_count);
 
 /* The pool's supervision tree as text, one line an actor, with ids, OS pids and states; free() it.
  */

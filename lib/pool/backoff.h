@@ -37,7 +37,7 @@ void mu__backoff_ready(mu__backoff *backoff, int64_t now);
 unsigned mu__backoff_most(void);
 
 /*
- * When no slot of a pool serves or starts, and back-off holds all of them, one is started early: an
+ * When no slot of a type serves or starts, and back-off holds all of them, one is started early: an
  * emergency worker. There is one soon if workers do become ready and something kills them, and one
  * now and then if none has become ready for a whole window.
  */
@@ -46,7 +46,7 @@ unsigned mu__backoff_most(void);
 
 typedef struct mu__emergency {
     int64_t at;       /* when the last one was to start; 0: there was none */
-    int64_t ready_at; /* when any worker of the pool last became ready */
+    int64_t ready_at; /* when any worker of the type last became ready */
 } mu__emergency;
 
 /* How long the slot really waits that is the last to fall, and would have to wait for `wait`. */

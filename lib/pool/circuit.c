@@ -16,8 +16,8 @@
  * Each slot has a circuit of its own besides, told by each attempt in it: a worker that fails again
  * and again while others do not (a broken device, say) is held. It stays idle and is given to
  * nobody until the rest is over, and its next request is the probe. So that a caller of bad
- * requests cannot take the pool away by and by, no more are held than others serve; and those that
- * are go back to work when these are lost.
+ * requests cannot take the pool away by and by, no more of a type are held than others of it serve;
+ * and those that are go back to work when these are lost.
  *
  * Called by gate.c for every request, by table.c for every attempt, by worker.c and roster.c for
  * starts, by the manager; decides with breaker.c.
@@ -131,15 +131,16 @@ bool mu__circuit_holds_locked(mu_pool *pool, const mu__slot *slot, int64_t now)
     int others = 0;
     for (int i = 0; i < pool->n_slots; i++) {
         const mu__slot *other = pool->slots[i];
-        others += other->wanted && other->channel && !rests(other, now);
+        others +=
+            other->type == slot->type && other->wanted && other->channel && !rests(other, now);
     }
-    return others > pool->n_held;
+    return others > slot->type->n_held;
 }
 
 void mu__circuit_hold_locked(mu_pool *pool, mu__slot *slot)
 {
     slot->held = true;
-    pool->n_held++;
+    slot->type->n_held++;
     mu__upkeep_by_locked(pool, mu__breaker_until(&slot->breaker));
 }
 
@@ -169,13 +170,13 @@ mu__breaker_change mu__circuit_judge_locked(mu_pool *pool, mu__slot *slot, const
         return MU__BREAKER_SAME;
     mu__breaker_change change = mu__breaker_report(&slot->breaker, verdict, ticket->probe, now);
     if (change == MU__BREAKER_OPENED)
-        mu__circuit_lost_locked(pool, now); /* one less beside those that are held */
+        mu__circuit_lost_locked(pool, slot, now); /* one less beside those that are held */
     return change;
 }
 
-void mu__circuit_lost_locked(mu_pool *pool, int64_t now)
+void mu__circuit_lost_locked(mu_pool *pool, const mu__slot *slot, int64_t now)
 {
-    if (pool->n_held > 0)
+    if (slot->type->n_held > 0)
         mu__upkeep_by_locked(pool, now);
 }
 
@@ -184,7 +185,7 @@ void mu__circuit_review(mu_pool *pool)
     bool released = false;
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
-    for (int i = 0; i < pool->n_slots && pool->n_held > 0; i++) {
+    for (int i = 0; i < pool->n_slots; i++) {
         mu__slot *slot = pool->slots[i];
         if (!slot->held)
             continue;

@@ -1,4 +1,4 @@
-/* What a pool's workers are started with (command.h). Called by options.c; calls port. */
+/* What a type's workers are started with (command.h). Called by type.c; calls port. */
 #include "pool/command.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "build_info.h"
-#include "pool/confine.h"
 
 enum { ARGS_MOST = 256, SHIM_MS = 10000 };
 
@@ -38,7 +37,6 @@ static char *own_string(mu_pool *pool, const char *text)
 
 void mu__command_free(mu_pool *pool)
 {
-    mu__confine_free(pool);
     while (pool->owned) {
         mu__owned *block = pool->owned;
         pool->owned = block->next;
@@ -270,8 +268,8 @@ static mu_err add_all(mu_pool *pool, arguments *a, const char *const *texts, mu_
     return err;
 }
 
-static mu_err python_arguments(mu_pool *pool, arguments *a, const mu_pool_options *options,
-                               mu_error *error)
+static mu_err python_arguments(mu_pool *pool, mu__type *type, arguments *a,
+                               const mu_pool_options *options, mu_error *error)
 {
     /* The SDK adds the site directories itself, two milliseconds faster. For the bundled worker
      * only: a user's own may lean on what site does. */
@@ -290,7 +288,7 @@ static mu_err python_arguments(mu_pool *pool, arguments *a, const mu_pool_option
         err = add_all(pool, a, flags, error);
     if (err == MU_OK)
         err = add(pool, a, launcher, error);
-    pool->n_launch = a->count;
+    type->n_launch = a->count;
     const char *what = script            ? script
                        : options->module ? options->module
                                          : "muster_worker.general";
@@ -305,7 +303,7 @@ static mu_err executable_arguments(mu_pool *pool, arguments *a, const mu_pool_op
     return err == MU_OK ? add(pool, a, path, error) : err;
 }
 
-static mu_err own_rlimits(mu_pool *pool, const mu_pool_options *options)
+static mu_err own_rlimits(mu_pool *pool, mu__type *type, const mu_pool_options *options)
 {
     if (options->n_rlimits == 0)
         return MU_OK;
@@ -315,28 +313,29 @@ static mu_err own_rlimits(mu_pool *pool, const mu_pool_options *options)
     for (size_t i = 0; i < options->n_rlimits; i++)
         limits[i] = (mu__wp_rlimit){options->rlimits[i].resource, options->rlimits[i].soft,
                                     options->rlimits[i].hard};
-    pool->spec.rlimits = limits;
-    pool->spec.n_rlimits = options->n_rlimits;
+    type->spec.rlimits = limits;
+    type->spec.n_rlimits = options->n_rlimits;
     return MU_OK;
 }
 
 /* The same interpreter and flags; the launcher is told how many to fork ahead, for what,
  * and what to preload. No limits: those are the workers'. */
-static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+static mu_err fork_server_command(mu_pool *pool, const mu__type *type,
+                                  const mu_pool_options *options, mu_error *error)
 {
     arguments a = {.count = 0};
     char spares[16];
     mu_err err = MU_OK;
     int n = pool->options.spare_forks;
     (void)snprintf(spares, sizeof spares, "%d", n > 0 ? n : 0);
-    for (size_t i = 0; i < pool->n_launch && err == MU_OK; i++)
-        err = add(pool, &a, pool->spec.argv[i], error);
+    for (size_t i = 0; i < type->n_launch && err == MU_OK; i++)
+        err = add(pool, &a, type->spec.argv[i], error);
     if (err == MU_OK)
         err = add(pool, &a, "--fork-server", error);
     if (err == MU_OK)
         err = add(pool, &a, spares, error);
     if (err == MU_OK)
-        err = add(pool, &a, pool->spec.argv[pool->n_launch], error);
+        err = add(pool, &a, type->spec.argv[type->n_launch], error);
     if (err == MU_OK)
         err = add_all(pool, &a, options->preload, error);
     if (err != MU_OK)
@@ -344,8 +343,7 @@ static mu_err fork_server_command(mu_pool *pool, const mu_pool_options *options,
     char **argv = own_argv(pool, &a);
     if (!argv)
         return MU_ENOMEM;
-    pool->spec.fork_argv = pool->spec.argv + pool->n_launch;
-    pool->fork_spec = pool->spec;
+    pool->fork_spec = type->spec;
     pool->fork_spec.argv = argv;
     pool->fork_spec.rlimits = NULL;
     pool->fork_spec.n_rlimits = 0;
@@ -361,11 +359,12 @@ static bool wants_fork_server(const mu_pool_options *options)
            (options->start_method == MU_START_AUTO && preloads && !options->executable);
 }
 
-mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+mu_err mu__command_make(mu_pool *pool, mu__type *type, const mu_pool_options *options,
+                        mu_error *error)
 {
     arguments a = {.count = 0};
     mu_err err = options->executable ? executable_arguments(pool, &a, options, error)
-                                     : python_arguments(pool, &a, options, error);
+                                     : python_arguments(pool, type, &a, options, error);
     if (err == MU_OK)
         err = add_all(pool, &a, options->args, error);
     if (err != MU_OK)
@@ -373,17 +372,23 @@ mu_err mu__command_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     char **argv = own_argv(pool, &a);
     if (!argv)
         return MU_ENOMEM;
-    pool->spec =
+    type->spec =
         (mu__port_spec){.path = argv[0], .argv = argv, .max_frame = pool->options.max_frame};
-    if (options->cwd && !(pool->spec.cwd = own_string(pool, options->cwd)))
+    if (options->cwd && !(type->spec.cwd = own_string(pool, options->cwd)))
         return MU_ENOMEM;
-    err = own_vector(pool, options->env, &pool->spec.env);
+    err = own_vector(pool, options->env, &type->spec.env);
     if (err == MU_OK)
-        err = own_vector(pool, options->env_allow, &pool->spec.env_allow);
+        err = own_vector(pool, options->env_allow, &type->spec.env_allow);
+    return err == MU_OK ? own_rlimits(pool, type, options) : err;
+}
+
+mu_err mu__command_make_forked(mu_pool *pool, mu__type *type, const mu_pool_options *options,
+                               mu_error *error)
+{
+    if (!wants_fork_server(options))
+        return MU_OK;
+    mu_err err = pool->fork_spec.argv ? MU_OK : fork_server_command(pool, type, options, error);
     if (err == MU_OK)
-        err = own_rlimits(pool, options);
-    if (err == MU_OK)
-        err = mu__confine_make(pool, options, error);
-    return err == MU_OK && wants_fork_server(options) ? fork_server_command(pool, options, error)
-                                                      : err;
+        type->spec.fork_argv = type->spec.argv + type->n_launch;
+    return err;
 }

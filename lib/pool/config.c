@@ -14,6 +14,7 @@
 
 #include "base/escape.h"
 #include "pool/config_impl.h"
+#include "pool/type.h"
 
 extern char **environ;
 
@@ -69,10 +70,11 @@ static mu_err tell(mu__complaints *complaints, const char *file, mu_error *error
 /* ---- layers ------------------------------------------------------------------------------- */
 
 mu__config_layer *mu__config_layer_get(mu_config *config, bool variables, const char *pool,
-                                       const char *environment, mu__complaints *complaints)
+                                       const char *type, const char *environment,
+                                       mu__complaints *complaints)
 {
     for (mu__config_layer *l = config->layers; l; l = l->next)
-        if (l->variables == variables && strcmp(l->pool, pool) == 0 &&
+        if (l->variables == variables && strcmp(l->pool, pool) == 0 && strcmp(l->type, type) == 0 &&
             strcmp(l->environment, environment) == 0)
             return l;
     size_t count;
@@ -89,6 +91,7 @@ mu__config_layer *mu__config_layer_get(mu_config *config, bool variables, const 
     }
     layer->variables = variables;
     (void)snprintf(layer->pool, sizeof layer->pool, "%s", pool);
+    (void)snprintf(layer->type, sizeof layer->type, "%s", type);
     (void)snprintf(layer->environment, sizeof layer->environment, "%s", environment);
     layer->options = (mu_pool_options)MU_POOL_OPTIONS_INIT;
     layer->next = config->layers;
@@ -113,7 +116,7 @@ static const mu__config_layer *decide(const mu_config *config, const char *pool,
     int best_rank = -1;
     for (const mu__config_layer *l = config->layers; l; l = l->next) {
         int rank = 4 * l->variables + 2 * (l->pool[0] != '\0') + (l->environment[0] != '\0');
-        if (l->entries[index].line > 0 && rank > best_rank &&
+        if (l->entries[index].line > 0 && rank > best_rank && !l->type[0] &&
             (!l->pool[0] || strcmp(l->pool, pool) == 0) &&
             (!l->environment[0] || strcmp(l->environment, config->environment) == 0)) {
             best = l;
@@ -183,6 +186,8 @@ static void read_all(mu_config *config, const mu_config_source *source, mu__comp
     mu__buffer_deinit(&text);
     if (complaints->fatal == MU_OK)
         mu__config_read_variables(config, variables, complaints);
+    if (complaints->fatal == MU_OK)
+        complaints->fatal = mu__config_types_make(config);
 }
 
 mu_err mu_config_load(const mu_config_source *source, mu_config **ret_config, mu_error *ret_error)
@@ -217,6 +222,7 @@ void mu_config_free(mu_config **take_config)
         return;
     mu_config *config = *take_config;
     *take_config = NULL;
+    mu__config_types_free(config);
     while (config->layers) {
         mu__config_layer *layer = config->layers;
         config->layers = layer->next;
@@ -240,6 +246,11 @@ mu_err mu_config_pool(const mu_config *config, const char *name, mu_pool_options
         if (layer && !mu__option_is_set(table + i, &filled))
             memcpy(mu__option_field(table + i, &filled),
                    mu__option_field(table + i, &layer->options), mu__option_size(table + i));
+    }
+    const mu__config_types *types = mu__config_types_of(config, filled.name);
+    if (types && !filled.types) {
+        filled.types = types->types;
+        filled.n_types = types->n;
     }
     mu_err err = mu__pool_options_check(&filled, ret_error);
     if (err == MU_OK)
@@ -290,6 +301,30 @@ static mu_err describe_option(const mu__option *option, const mu_pool_options *w
     return err;
 }
 
+/* What a type has of its own; the rest is the pool's. */
+static mu_err describe_type(const mu_config *config, const char *pool, const mu_worker_type *type,
+                            mu__buffer *out)
+{
+    size_t count;
+    const mu__option *table = mu__option_table(&count);
+    mu_pool_options own = mu__type_own(type);
+    char line[200], from[300];
+    (void)snprintf(line, sizeof line, "[type %s of %s%s%s]\n", type->name, pool,
+                   config->environment[0] ? ":" : "", config->environment);
+    mu_err err = mu__buffer_append(out, line, strlen(line));
+    for (size_t i = 0; err == MU_OK && i < count; i++) {
+        if (!mu__type_has(table + i) || !mu__option_is_set(table + i, &own))
+            continue;
+        int at = mu__config_type_line(config, pool, type->name, i, &own);
+        if (at > 0)
+            (void)snprintf(from, sizeof from, "%s:%d", config->file, at);
+        else
+            (void)snprintf(from, sizeof from, "program");
+        err = describe_option(table + i, &own, from, out);
+    }
+    return err;
+}
+
 mu_err mu_config_describe(const mu_config *config, const mu_pool_options *options, char **ret_text)
 {
     size_t count;
@@ -308,11 +343,15 @@ mu_err mu_config_describe(const mu_config *config, const mu_pool_options *option
                    config->environment[0] ? ":" : "", config->environment);
     err = mu__buffer_append(&out, line, strlen(line));
     for (size_t i = 0; err == MU_OK && i < count; i++) {
-        if (table[i].type == MU__OPTION_NAME)
-            continue;
+        if (table[i].type == MU__OPTION_NAME ||
+            table[i].offset == offsetof(mu_pool_options, types) ||
+            table[i].offset == offsetof(mu_pool_options, n_types))
+            continue; /* types have sections of their own */
         origin(config, &named, table + i, i, from, sizeof from);
         err = describe_option(table + i, &whole, from, &out);
     }
+    for (size_t i = 0; err == MU_OK && i < options->n_types; i++)
+        err = describe_type(config, whole.name, &options->types[i], &out);
     if (err == MU_OK)
         err = mu__buffer_append(&out, "", 1);
     if (err == MU_OK)

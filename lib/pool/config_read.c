@@ -14,6 +14,7 @@
 
 #include "base/escape.h"
 #include "pool/config_impl.h"
+#include "pool/type.h"
 
 enum {
     SECTION_MOST = 49, /* bytes that inih keeps of a section's name */
@@ -89,7 +90,7 @@ static bool is_environment(const char *text)
 }
 
 /* "pool", "pool NAME", "pool:ENV", "pool NAME:ENV"; what is missing becomes "". */
-static bool take_section(const char *section, char *pool, const char **ret_environment)
+static bool take_pool(const char *section, char *pool, const char **ret_environment)
 {
     if (strncmp(section, "pool", 4) != 0)
         return false;
@@ -113,23 +114,57 @@ static bool take_section(const char *section, char *pool, const char **ret_envir
     return true;
 }
 
+/*
+ * Takes "type TYPE of " off, which leaves what else stands behind "pool "; `type` is "" if it is
+ * the section of a pool. False: it is no such thing.
+ */
+static bool take_type(const char **section, char *type)
+{
+    static const char head[] = "type ", of[] = " of ";
+    const char *name = *section + sizeof head - 1, *end = strstr(*section, of);
+    type[0] = '\0';
+    if (strncmp(*section, head, sizeof head - 1) != 0)
+        return true;
+    if (!end || end < name || end - name > MU_WORKER_TYPE_MAX)
+        return false;
+    memcpy(type, name, (size_t)(end - name));
+    type[end - name] = '\0';
+    *section = end + sizeof of - 1;
+    return mu__type_is_name(type);
+}
+
+/* "pool ..." as take_pool has it, or "type TYPE of NAME" and "type TYPE of NAME:ENV". */
+static bool take_section(const char *section, char *pool, char *type, char *environment)
+{
+    char whole[SECTION_MOST + sizeof "pool "];
+    const char *found;
+    if (!take_type(&section, type))
+        return false;
+    (void)snprintf(whole, sizeof whole, "%s%s", type[0] ? "pool " : "", section);
+    if (!take_pool(whole, pool, &found) || (type[0] && !pool[0]))
+        return false;
+    (void)snprintf(environment, MU__CONFIG_ENVIRONMENT_MAX + 1, "%s", found);
+    return true;
+}
+
 static void enter_section(reading *r, const char *section)
 {
-    char shown[SHOWN], pool[MU__POOL_NAME_MAX + 1];
-    const char *environment;
+    char shown[SHOWN], pool[MU__POOL_NAME_MAX + 1], type[MU_WORKER_TYPE_MAX + 1];
+    char environment[MU__CONFIG_ENVIRONMENT_MAX + 1];
     (void)snprintf(r->section, sizeof r->section, "%s", section);
     r->key[0] = '\0';
     r->layer = NULL;
     (void)mu__escape(shown, sizeof shown, section, strlen(section), MU__ESCAPE_LINE);
-    if (take_section(section, pool, &environment))
-        r->layer = mu__config_layer_get(r->config, false, pool, environment, r->complaints);
+    if (take_section(section, pool, type, environment))
+        r->layer = mu__config_layer_get(r->config, false, pool, type, environment, r->complaints);
     else if (!section[0])
         mu__complain(r->complaints, "%s:%d: a key stands before the first section", r->config->file,
                      r->line);
     else
         mu__complain(r->complaints,
                      "%s:%d: there is no section [%s]; allowed are [pool], [pool NAME], "
-                     "[pool:ENVIRONMENT] and [pool NAME:ENVIRONMENT]",
+                     "[pool:ENVIRONMENT] and [pool NAME:ENVIRONMENT], and [type TYPE of NAME] and "
+                     "[type TYPE of NAME:ENVIRONMENT]",
                      r->config->file, r->section_line, shown);
 }
 
@@ -204,6 +239,11 @@ static void take_key(reading *r, const char *name, const char *value)
                      !option                           ? ""
                      : option->type == MU__OPTION_NAME ? "; the section names the pool"
                                                        : " here; only a program can set it");
+        return;
+    }
+    if (r->layer->type[0] && !mu__type_has(option)) {
+        mu__complain(r->complaints, "%s: a type has no %s of its own; it is the pool's", where,
+                     name);
         return;
     }
     int before = r->layer->entries[option - mu__option_table(&count)].line;
@@ -294,14 +334,14 @@ static bool set_variable(mu_config *config, const mu__option *option, const char
     for (mu__config_layer *l = config->layers; l && complaints->fatal == MU_OK; l = l->next) {
         if (l->variables || !l->pool[0] || !names(variable, length, l->pool, option->name))
             continue;
-        mu__config_layer *layer = mu__config_layer_get(config, true, l->pool, "", complaints);
+        mu__config_layer *layer = mu__config_layer_get(config, true, l->pool, "", "", complaints);
         if (layer)
             set(layer, option, variable + length + 1, 1, where, complaints);
         found = true;
     }
     if (found || !names(variable, length, "", option->name))
         return found;
-    mu__config_layer *layer = mu__config_layer_get(config, true, "", "", complaints);
+    mu__config_layer *layer = mu__config_layer_get(config, true, "", "", "", complaints);
     if (layer)
         set(layer, option, variable + length + 1, 1, where, complaints);
     return true;

@@ -141,16 +141,16 @@ static mu_err allow_all(mu__landlock *ruleset, const char *option, const char *c
  * What no user can know or should have to say: the program, the SDK and the script themselves, and
  * what a worker is made with, forked or not.
  */
-static mu_err allow_own(const mu_pool *pool, mu__landlock *ruleset, mu_error *error)
+static mu_err allow_own(const mu__type *type, mu__landlock *ruleset, mu_error *error)
 {
     static const char option[] = "read_only (what every worker needs)";
-    char *const *argv = pool->spec.argv;
+    char *const *argv = type->spec.argv;
     char sdk[PATH_MAX] = "";
-    if (pool->n_launch > 0) {
-        const char *launcher = argv[pool->n_launch - 1];
+    if (type->n_launch > 0) {
+        const char *launcher = argv[type->n_launch - 1];
         (void)snprintf(sdk, sizeof sdk, "%.*s", (int)(strrchr(launcher, '/') - launcher), launcher);
     }
-    const char *script = pool->n_launch > 0 ? argv[pool->n_launch] : "";
+    const char *script = type->n_launch > 0 ? argv[type->n_launch] : "";
     const char *const paths[] = {argv[0], sdk, script};
     mu_err err = allow(ruleset, option, "/dev/null", true, error);
     for (size_t i = 0; i < sizeof paths / sizeof *paths && err == MU_OK; i++)
@@ -159,7 +159,8 @@ static mu_err allow_own(const mu_pool *pool, mu__landlock *ruleset, mu_error *er
     return err;
 }
 
-static mu_err set_files(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+static mu_err set_files(mu_pool *pool, mu__type *type, const mu_pool_options *options,
+                        mu_error *error)
 {
     mu__landlock ruleset = {.fd = -1};
     if (!options->read_only && !options->read_write)
@@ -175,7 +176,8 @@ static mu_err set_files(mu_pool *pool, const mu_pool_options *options, mu_error 
                             "pool options read_only and read_write: no Landlock: %s; with the "
                             "option landlock = optional workers run without it",
                             mu_strerror(err));
-    err = allow_own(pool, &ruleset, error);
+    for (int i = 0; i < pool->n_types && err == MU_OK; i++)
+        err = allow_own(&pool->types[i], &ruleset, error);
     if (err == MU_OK)
         err = allow_all(&ruleset, "read_only", options->read_only, false, error);
     if (err == MU_OK)
@@ -184,8 +186,8 @@ static mu_err set_files(mu_pool *pool, const mu_pool_options *options, mu_error 
         mu__landlock_close(&ruleset);
         return err;
     }
-    pool->spec.flags |= MU__SPAWN_LANDLOCK | MU__SPAWN_NO_NEW_PRIVS;
-    pool->spec.confine.landlock = ruleset.fd;
+    type->spec.flags |= MU__SPAWN_LANDLOCK | MU__SPAWN_NO_NEW_PRIVS;
+    type->spec.confine.landlock = ruleset.fd;
     return MU_OK;
 }
 
@@ -211,23 +213,25 @@ static mu_err set_calls(mu__port_spec *spec, const mu_pool_options *options, mu_
 
 /* ---- cgroups ------------------------------------------------------------------------------ */
 
-static mu_err set_limits(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+static mu_err set_limits(const mu_pool *pool, mu__port_spec *spec, const mu_pool_options *options,
+                         mu_error *error)
 {
     mu__warden *warden = mu__warden_of(pool->system);
     const mu__limits limits = {options->memory_max, (uint32_t)options->pids_max,
                                (uint32_t)options->cpu_max};
     if (!mu__limits_any(&limits) || !warden) /* which starts no worker, and says so */
         return MU_OK;
-    pool->spec.limits = limits;
+    spec->limits = limits;
     return mu__warden_delegate(warden, &limits, error);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 /* Numbers that are not set are not told, so that a worker has what the warden has. */
-mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error *error)
+mu_err mu__confine_make(mu_pool *pool, mu__type *type, const mu_pool_options *options,
+                        mu_error *error)
 {
-    mu__port_spec *spec = &pool->spec;
+    mu__port_spec *spec = &type->spec;
     if (options->umask) {
         spec->flags |= MU__SPAWN_UMASK;
         spec->umask = (uint32_t)strtoul(options->umask, NULL, 8);
@@ -242,14 +246,14 @@ mu_err mu__confine_make(mu_pool *pool, const mu_pool_options *options, mu_error 
     if (err == MU_OK)
         err = set_calls(spec, options, error);
     if (err == MU_OK)
-        err = set_limits(pool, options, error);
-    return err == MU_OK ? set_files(pool, options, error) : err;
+        err = set_limits(pool, spec, options, error);
+    return err == MU_OK ? set_files(pool, type, options, error) : err;
 }
 
-void mu__confine_free(mu_pool *pool)
+void mu__confine_free(mu__type *type)
 {
-    mu__landlock ruleset = {.fd = pool->spec.confine.landlock};
-    if (pool->spec.flags & MU__SPAWN_LANDLOCK)
+    mu__landlock ruleset = {.fd = type->spec.confine.landlock};
+    if (type->spec.flags & MU__SPAWN_LANDLOCK)
         mu__landlock_close(&ruleset);
-    pool->spec.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK;
+    type->spec.flags &= ~(uint32_t)MU__SPAWN_LANDLOCK;
 }

@@ -71,6 +71,9 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
     mu_err err = check_options(options, ret_error);
     if (err == MU_OK)
         err = check_session(pool, options->session, ret_error);
+    mu__type *type = err == MU_OK && options->type ? mu__type_find(pool, options->type) : NULL;
+    if (err == MU_OK && options->type && !type)
+        err = mu__type_unknown(pool, options->type, ret_error);
     if (err != MU_OK)
         return err;
     mu_execute_options o = *options;
@@ -78,11 +81,13 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
         o.queue_timeout_ms = pool->options.queue_timeout_ms;
     if (o.execution_timeout_ms == 0)
         o.execution_timeout_ms = pool->options.execution_timeout_ms;
+    o.type = NULL; /* the caller's text; the plan has the type itself */
     int64_t now = mu__now(pool->system);
     *ret_plan = (mu__call_plan){
         .command = command,
         .args = args,
         .options = o,
+        .type = type,
         .entered = now,
         .queue_deadline = mu__queue_deadline(&o, now),
         .total_deadline = o.deadline_ns ? o.deadline_ns : MU_NEVER,
@@ -123,6 +128,7 @@ static mu_err obtain_worker(mu_pool *pool, mu__ticket *ticket, const mu__call_pl
                             int64_t now)
 {
     ticket->session = mu__plan_session(pool, plan);
+    ticket->type = plan->type;
     ticket->queued_at = now;
     ticket->execution_timeout_ms = plan->options.execution_timeout_ms;
     ticket->total_deadline = plan->total_deadline;

@@ -83,7 +83,7 @@ mu__start_by mu__slot_start_by(mu__seat *seat, const mu__child *lost, mu__child 
     const mu__slot *slot = seat->slot;
     mu_pool *pool = slot->pool;
     *ret_server = NULL;
-    if (!pool->fork_server)
+    if (!pool->fork_server || !slot->type->spec.fork_argv)
         return MU__BY_EXEC;
     set_awaits(seat, mu_self());
     mu__fork_state state = mu__fork_server_take(pool->fork_server, lost, ret_server, ret_why);

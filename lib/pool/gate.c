@@ -120,6 +120,8 @@ void mu__pool_note(mu_pool *pool, const mu__call_plan *plan, const mu__result *r
     (void)snprintf(record.command, sizeof record.command, "%s", plan->command);
     if (plan->options.trace)
         (void)snprintf(record.trace, sizeof record.trace, "%s", plan->options.trace);
+    if (plan->type)
+        (void)snprintf(record.type, sizeof record.type, "%s", plan->type->name);
     if (result->worker)
         (void)snprintf(record.worker, sizeof record.worker, MU__WORKER_ID, result->worker);
     mu__trace_put(pool->trace, &record);

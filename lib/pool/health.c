@@ -177,6 +177,23 @@ static void add_reason(mu_pool_health *health, mu_health status, const char *rea
         health->status = status;
 }
 
+/* Types that want workers and have none that serves, while others have. */
+static void look_for_types_locked(mu_pool *pool, mu_pool_health *health) MU_REQUIRES(&pool->lock)
+{
+    char text[96];
+    for (int i = 0; i < pool->n_types; i++) {
+        const mu__type *type = &pool->types[i];
+        bool served = type->wanted == 0;
+        for (int j = 0; j < pool->n_slots && !served; j++) {
+            const mu__slot *slot = pool->slots[j];
+            served = slot->type == type && slot->wanted && slot->channel;
+        }
+        (void)snprintf(text, sizeof text, "no worker of type '%s' is available", type->name);
+        if (!served)
+            add_reason(health, MU_HEALTH_DEGRADED, text);
+    }
+}
+
 static void count_workers_locked(mu_pool *pool, uint64_t unhealthy_before, mu_pool_health *health)
     MU_REQUIRES(&pool->lock)
 {
@@ -190,6 +207,8 @@ static void count_workers_locked(mu_pool *pool, uint64_t unhealthy_before, mu_po
         add_reason(health, MU_HEALTH_UNHEALTHY, "no worker is available");
     else if (health->serving < pool->wanted)
         add_reason(health, MU_HEALTH_DEGRADED, text);
+    if (health->serving > 0)
+        look_for_types_locked(pool, health);
 }
 
 static void count_requests_locked(mu_pool *pool, int64_t now, mu_pool_health *health)
@@ -213,8 +232,11 @@ static void look_at_breaker_locked(const mu_pool *pool, mu_pool_health *health)
     MU_REQUIRES(&pool->lock)
 {
     char text[96];
-    (void)snprintf(text, sizeof text, "%d workers are held by their circuit breaker", pool->n_held);
-    if (pool->n_held > 0)
+    int held = 0;
+    for (int i = 0; i < pool->n_types; i++)
+        held += pool->types[i].n_held;
+    (void)snprintf(text, sizeof text, "%d workers are held by their circuit breaker", held);
+    if (held > 0)
         add_reason(health, MU_HEALTH_DEGRADED, text);
     if (pool->breaker.state == MU_BREAKER_OPEN)
         add_reason(health, MU_HEALTH_UNHEALTHY, "the circuit breaker is open");

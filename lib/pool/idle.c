@@ -1,9 +1,10 @@
 /*
- * The idle slots of a pool, in the order in which they are given out (pool_impl.h). Called by
+ * The idle slots of each type, in the order in which they are given out (pool_impl.h). Called by
  * table.c; balance.c knows the orders that a list cannot have.
  *
- * All stand in a list, the one used last at its head, because the one unused for longest is also
- * the first to go when there are too many. Where the option `balance` wants it they are ranked too.
+ * All of a type stand in a list, the one used last at its head, because the one unused for longest
+ * is also the first to go when there are too many. Where the option `balance` wants it they are
+ * ranked too.
  */
 #include "pool/pool_impl.h"
 
@@ -11,7 +12,7 @@
 
 static void rank_locked(mu_pool *pool, mu__slot *slot, uint64_t order) MU_REQUIRES(&pool->lock)
 {
-    mu__idle *idle = &pool->idle;
+    mu__idle *idle = &slot->type->idle;
     if (pool->options.balance == MU_BALANCE_LEAST_LOADED) {
         mu__ranking_put(&idle->ranking, &slot->rank, mu__load_key(&slot->load), order);
     } else if (pool->options.balance == MU_BALANCE_WEIGHTED) {
@@ -22,9 +23,9 @@ static void rank_locked(mu_pool *pool, mu__slot *slot, uint64_t order) MU_REQUIR
     }
 }
 
-static mu__slot *first_ranked_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+static mu__slot *first_ranked(const mu__idle *idle)
 {
-    mu__rank *first = mu__ranking_first(&pool->idle.ranking);
+    mu__rank *first = mu__ranking_first(&idle->ranking);
     return first ? (mu__slot *)((char *)first - offsetof(mu__slot, rank)) : NULL;
 }
 
@@ -32,7 +33,7 @@ static mu__slot *first_ranked_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 
 void mu__idle_put_locked(mu_pool *pool, mu__slot *slot)
 {
-    mu__idle *idle = &pool->idle;
+    mu__idle *idle = &slot->type->idle;
     slot->prev_idle = NULL;
     slot->next_idle = idle->head;
     if (slot->next_idle)
@@ -40,12 +41,13 @@ void mu__idle_put_locked(mu_pool *pool, mu__slot *slot)
     else
         idle->tail = slot;
     idle->head = slot;
-    rank_locked(pool, slot, ++idle->entered);
+    slot->entered = ++pool->entered;
+    rank_locked(pool, slot, slot->entered);
 }
 
 void mu__idle_put_last_locked(mu_pool *pool, mu__slot *slot)
 {
-    mu__idle *idle = &pool->idle;
+    mu__idle *idle = &slot->type->idle;
     slot->next_idle = NULL;
     slot->prev_idle = idle->tail;
     if (slot->prev_idle)
@@ -53,15 +55,17 @@ void mu__idle_put_last_locked(mu_pool *pool, mu__slot *slot)
     else
         idle->head = slot;
     idle->tail = slot;
-    rank_locked(pool, slot, 0);
+    slot->entered = 0;
+    rank_locked(pool, slot, slot->entered);
 }
 
 void mu__idle_drop_locked(mu_pool *pool, mu__slot *slot)
 {
-    mu__idle *idle = &pool->idle;
+    mu__idle *idle = &slot->type->idle;
+    (void)pool;
     if (slot->held) {
         slot->held = false;
-        pool->n_held--;
+        slot->type->n_held--;
         return;
     }
     if (slot->prev_idle)
@@ -96,20 +100,46 @@ static mu__slot *familiar_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     return slot->state == MU_WORKER_IDLE && !slot->held ? slot : NULL;
 }
 
-mu__slot *mu__idle_first_locked(mu_pool *pool)
+/* The first of those of one type. */
+static mu__slot *first_of(mu_balance balance, const mu__idle *idle)
 {
-    mu__slot *slot;
-    switch (pool->options.balance) {
+    switch (balance) {
     case MU_BALANCE_LRU:
-        return pool->idle.tail;
+        return idle->tail;
     case MU_BALANCE_LEAST_LOADED:
     case MU_BALANCE_WEIGHTED:
-        return first_ranked_locked(pool);
+        return first_ranked(idle);
     case MU_BALANCE_MRU:
         break;
     }
-    slot = familiar_locked(pool);
-    return slot ? slot : pool->idle.head;
+    return idle->head;
+}
+
+/* Of the first ones of two types. */
+static bool goes_before(mu_balance balance, const mu__slot *a, const mu__slot *b)
+{
+    if (balance == MU_BALANCE_MRU)
+        return a->entered > b->entered;
+    if (balance == MU_BALANCE_LRU || a->rank.key == b->rank.key)
+        return a->entered < b->entered;
+    return a->rank.key < b->rank.key;
+}
+
+mu__slot *mu__idle_first_locked(mu_pool *pool, mu__type *type)
+{
+    mu_balance balance = pool->options.balance;
+    mu__slot *best = balance == MU_BALANCE_MRU ? familiar_locked(pool) : NULL;
+    if (best && (!type || best->type == type))
+        return best;
+    if (type)
+        return first_of(balance, &type->idle);
+    best = first_of(balance, &pool->types[0].idle);
+    for (int i = 1; i < pool->n_types; i++) {
+        mu__slot *slot = first_of(balance, &pool->types[i].idle);
+        if (slot && (!best || goes_before(balance, slot, best)))
+            best = slot;
+    }
+    return best;
 }
 
 void mu__idle_used_locked(mu_pool *pool, mu__slot *slot)
@@ -118,6 +148,6 @@ void mu__idle_used_locked(mu_pool *pool, mu__slot *slot)
     last_given.index = slot->index;
     if (pool->options.balance != MU_BALANCE_WEIGHTED)
         return;
-    pool->idle.pass = slot->pass;
+    slot->type->idle.pass = slot->pass;
     slot->pass += mu__stride(slot->weight);
 }

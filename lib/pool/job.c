@@ -334,6 +334,7 @@ static mu_err job_new(mu_pool *pool, const mu__call_plan *plan, mu__job **ret_jo
     job->plan = *plan;
     job->alarm.fire = time_over;
     job->ticket.job = job;
+    job->ticket.type = plan->type;
     job->ticket.execution_timeout_ms = plan->options.execution_timeout_ms;
     job->ticket.total_deadline = plan->total_deadline;
     mu__waiter_init(&job->ticket.waiter);

@@ -1,12 +1,16 @@
 /*
- * Who waits for which worker (pool_impl.h). There is one queue for all, and with session_affinity
- * `require` a line before each slot, of those whose session is with its worker; whoever is free
- * takes the one that is due first in either. Called by table.c and roster.c.
+ * Who waits for which worker (pool_impl.h). There is one queue for all, one for those who name a
+ * type, and with session_affinity `require` a line before each slot, of those whose session is with
+ * its worker; whoever is free takes the one that is due first in any of the three. Called by
+ * table.c and roster.c.
  *
  * A session has a worker from the moment at which its first request is given one: it is *bound*.
- * Requests that come while the first one waits stand in the common queue with it, and their bond
- * knows them; when it is bound they change over to the line. So whoever stands in the common queue
- * may be given any worker, at any time.
+ * Requests that come while the first one waits stand in a queue with it, and their bond knows them;
+ * when it is bound they change over to the line. So whoever stands in the common queue may be given
+ * any worker, and whoever stands in a type's any of that type, at any time.
+ *
+ * What a session means is told of it and of the type that the request names, or that it names none:
+ * one session may have a worker of each type.
  *
  * A bond names a generation. If that is over, `prefer` forgets it and `require` keeps it, as the
  * knowledge that something is lost, until mu_pool_forget_session or the end of its lifetime.
@@ -15,9 +19,15 @@
 
 /* ---- coming and going --------------------------------------------------------------------- */
 
-static bool may_be_anywhere(const mu_pool *pool, const mu__ticket *ticket)
+/* Where it waits that has no worker of its own. */
+static mu__queue *common_queue(mu_pool *pool, const mu__ticket *ticket)
 {
-    return ticket->queue == &pool->queue;
+    return ticket->type ? &ticket->type->queue : &pool->queue;
+}
+
+static mu__affinity *sessions_of(mu_pool *pool, const mu__ticket *ticket)
+{
+    return ticket->type ? &ticket->type->affinity : &pool->affinity;
 }
 
 /* Stands with the others whose session has no worker yet. */
@@ -43,8 +53,9 @@ static void leave_bond(mu__ticket *ticket)
 
 void mu__line_join_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *slot, int priority)
 {
-    ticket->queue = slot ? slot->line : &pool->queue;
+    ticket->queue = slot ? slot->line : common_queue(pool, ticket);
     mu__queue_push(ticket->queue, &ticket->link, priority, ticket->queued_at);
+    pool->n_waiting++;
     pool->n_bound += slot != NULL;
     if (ticket->bond)
         join_bond(ticket);
@@ -55,7 +66,8 @@ static bool take_out_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool
 {
     if (!ticket->queue || !mu__queue_remove(ticket->queue, &ticket->link))
         return false;
-    pool->n_bound -= !may_be_anywhere(pool, ticket);
+    pool->n_waiting--;
+    pool->n_bound -= ticket->queue != common_queue(pool, ticket);
     if (ticket->bond)
         leave_bond(ticket);
     return true;
@@ -69,21 +81,25 @@ bool mu__line_leave_locked(mu_pool *pool, mu__ticket *ticket)
     return true;
 }
 
+/* Whoever is due first, of `next` (NULL: nobody) and those in the queue (NULL: there is none). */
+static mu__queue_link *sooner(mu__queue_link *next, const mu__queue *queue)
+{
+    mu__queue_link *first = queue && queue->length > 0 ? mu__queue_first(queue) : NULL;
+    return first && (!next || first->due <= next->due) ? first : next;
+}
+
 mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot, bool only_own)
 {
-    mu__queue_link *next = only_own ? NULL : mu__queue_first(&pool->queue);
-    mu__queue_link *own = slot->line ? mu__queue_first(slot->line) : NULL;
-    if (own && (!next || own->due <= next->due))
-        next = own;
+    mu__queue_link *next = NULL;
+    if (!only_own) {
+        next = mu__queue_first(&pool->queue);
+        next = sooner(next, &slot->type->queue);
+    }
+    next = sooner(next, slot->line);
     mu__ticket *ticket = (mu__ticket *)next;
     if (ticket)
         (void)take_out_locked(pool, ticket);
     return ticket;
-}
-
-size_t mu__line_length_locked(const mu_pool *pool)
-{
-    return pool->queue.length + pool->n_bound;
 }
 
 /* ---- refusing ----------------------------------------------------------------------------- */
@@ -108,6 +124,8 @@ void mu__line_lost_locked(mu_pool *pool, mu__slot *slot, mu__ticket **refused)
 void mu__line_refuse_all_locked(mu_pool *pool, mu_err refusal, mu__ticket **refused)
 {
     refuse_queue_locked(pool, &pool->queue, refusal, refused);
+    for (int i = 0; i < pool->n_types; i++)
+        refuse_queue_locked(pool, &pool->types[i].queue, refusal, refused);
     for (int i = 0; i < pool->n_slots; i++)
         refuse_queue_locked(pool, pool->slots[i]->line, refusal, refused);
 }
@@ -125,7 +143,8 @@ static mu__slot *worker_of_locked(mu_pool *pool, const mu__bond *bond) MU_REQUIR
 mu_err mu__session_seek_locked(mu_pool *pool, mu__ticket *ticket, mu__slot **ret_slot)
 {
     int64_t now = ticket->queued_at;
-    mu__bond *bond = mu__affinity_find(&pool->affinity, ticket->session, now);
+    mu__affinity *sessions = sessions_of(pool, ticket);
+    mu__bond *bond = mu__affinity_find(sessions, ticket->session, now);
     mu__slot *slot = bond && bond->slot >= 0 ? worker_of_locked(pool, bond) : NULL;
     *ret_slot = slot;
     if (pool->options.session_affinity == MU_AFFINITY_PREFER) {
@@ -137,7 +156,7 @@ mu_err mu__session_seek_locked(mu_pool *pool, mu__ticket *ticket, mu__slot **ret
         return slot ? MU_OK : MU_ESESSION_LOST;
     mu_err err = MU_OK;
     if (!bond)
-        err = mu__affinity_add(&pool->affinity, ticket->session, false, now, &bond);
+        err = mu__affinity_add(sessions, ticket->session, false, now, &bond);
     ticket->bond = err == MU_OK ? bond : NULL;
     return err;
 }
@@ -147,7 +166,7 @@ void mu__session_unseek_locked(mu_pool *pool, mu__ticket *ticket)
     mu__bond *bond = ticket->bond;
     ticket->bond = NULL;
     if (bond && !bond->waiting)
-        mu__affinity_forget(&pool->affinity, bond);
+        mu__affinity_forget(sessions_of(pool, ticket), bond);
 }
 
 /* Those that have waited with the first request of their session wait for its worker from now on.
@@ -168,15 +187,25 @@ void mu__session_bind_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *slot, 
     mu__bond *bond = ticket->bond;
     ticket->bond = NULL;
     if (pool->options.session_affinity == MU_AFFINITY_PREFER) {
-        bond = mu__affinity_find(&pool->affinity, ticket->session, now);
+        mu__affinity *sessions = sessions_of(pool, ticket);
+        bond = mu__affinity_find(sessions, ticket->session, now);
         if (!bond)
-            (void)mu__affinity_add(&pool->affinity, ticket->session, true, now, &bond);
+            (void)mu__affinity_add(sessions, ticket->session, true, now, &bond);
     }
     if (!bond) /* it has its worker already, or nobody remembers */
         return;
     bond->slot = slot->index;
     bond->generation = slot->info.generation;
     change_over_locked(pool, bond, slot);
+}
+
+/* False: it is not known. */
+static bool forget(mu__affinity *sessions, const char *session, int64_t now)
+{
+    mu__bond *bond = mu__affinity_find(sessions, session, now);
+    if (bond && bond->slot >= 0)
+        mu__affinity_forget(sessions, bond);
+    return bond != NULL;
 }
 
 mu_err mu_pool_forget_session(mu_pool *pool, const char *session)
@@ -188,9 +217,9 @@ mu_err mu_pool_forget_session(mu_pool *pool, const char *session)
         return err;
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
-    mu__bond *bond = mu__affinity_find(&pool->affinity, session, now);
-    if (bond && bond->slot >= 0)
-        mu__affinity_forget(&pool->affinity, bond);
+    bool known = forget(&pool->affinity, session, now);
+    for (int i = 0; i < pool->n_types; i++)
+        known = forget(&pool->types[i].affinity, session, now) || known;
     mu_lock_release(&pool->lock);
-    return bond ? MU_OK : MU_ENOTFOUND;
+    return known ? MU_OK : MU_ENOTFOUND;
 }

@@ -1,6 +1,7 @@
 /*
  * A pool's options (options.h): the table, the check, the defaults. Called by pool.c at the start
- * and by config.c; command.c makes what is executed out of them.
+ * and by config.c; type.c lays what types have of their own over them, command.c makes what is
+ * executed out of them.
  *
  * To add an option: a field in muster/pool.h, one line in the table below, in the same order, and
  * where it takes effect. What no line can say (options that exclude one another) is a check of its
@@ -14,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/command.h"
 #include "pool/pool_impl.h"
+#include "pool/type.h"
 
 /* Every duration may be this long: ten years; longer is a mistake, or MU_INFINITY. */
 #define LONGEST_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)
@@ -204,6 +205,9 @@ static const mu__option table[] = {
     {CHOICE(session_affinity, mu_affinity, affinity_words)},
     {INT(affinity_sessions), RANGE(1, 10000000), .fallback = 10000},
     {MS(affinity_ttl_ms), DURATION, OR_INFINITY, .fallback = 3600000},
+
+    {CODE(types)},
+    {CODE(n_types)},
 
     {INT(max_requests), RANGE(0, INT_MAX)},
     {MS(max_lifetime_ms), RANGE(0, LONGEST_MS)},
@@ -508,7 +512,9 @@ mu_err mu__pool_options_check(const mu_pool_options *options, mu_error *error)
     mu_err err = MU_OK;
     for (const mu__option *o = table; err == MU_OK && o < table + COUNT; o++)
         err = mu__option_check(o, options, error);
-    return err == MU_OK ? check_together(options, error) : err;
+    if (err == MU_OK)
+        err = check_together(options, error);
+    return err == MU_OK ? mu__types_check(options, error) : err;
 }
 
 /* ---- completing --------------------------------------------------------------------------- */
@@ -524,16 +530,6 @@ void mu__pool_options_complete(mu_pool_options *options)
         options->min_ready = 0;
     if (options->max_concurrency > options->size)
         options->max_concurrency = options->size;
-}
-
-static mu__recycle_limits limits_of(const mu_pool_options *o)
-{
-    return (mu__recycle_limits){
-        .max_requests = (uint64_t)o->max_requests,
-        .max_lifetime_ns = o->max_lifetime_ms * MU_MS,
-        .max_rss = o->max_rss,
-        .jitter_percent = o->recycle_jitter > 0 ? o->recycle_jitter : 0,
-    };
 }
 
 /* What is remembered about failures, as the options want it. */
@@ -560,11 +556,8 @@ mu_err mu__pool_configure(mu_pool *pool, const mu_pool_options *options, mu_erro
     pool->options.name = pool->name;
     if (pool->options.max_queue_size < 0)
         pool->options.max_queue_size = 0; /* from here on it is a count */
-    pool->limits = limits_of(&pool->options);
-    memset(pool->weights, 1, sizeof pool->weights);
-    for (int i = 0; options->weights && options->weights[i]; i++)
-        pool->weights[i] = (uint8_t)weight_of(options->weights[i]);
-    pool->options.weights = NULL; /* the caller's */
+    pool->options.weights = NULL;         /* the caller's, as are the types */
+    pool->options.types = NULL;
     begin_records(pool);
-    return mu__command_make(pool, options, error);
+    return mu__types_make(pool, options, error);
 }

@@ -34,7 +34,8 @@ static mu_err start_worker_supervisor(void *extra, void *arg, mu_pid *ret_pid,
      * The slots' back-off limits restarts, of each worker by itself; the supervisor's limit is only
      * there if that fails, and holds for as many workers as a resize may bring.
      */
-    options.intensity = (int)(mu__backoff_most() * MU__WORKERS_MOST + mu__emergency_most());
+    options.intensity =
+        (int)(mu__backoff_most() * MU__WORKERS_MOST + mu__emergency_most() * MU__TYPES_MOST);
     options.period_ms = MU__BACKOFF_WINDOW_NS / MU_MS;
     mu_pid pid;
     mu_err err = mu_dynamic_supervisor_start_link(pool->system, &options, &pid, ret_reason);
@@ -248,31 +249,46 @@ static mu_err common_error_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
     return mu__of_the_system(first) ? first : MU_ESTART;
 }
 
+/* The first type of which too few are ready, and how many are; NULL: there is none. */
+static const mu__type *type_not_ready_locked(const mu_pool *pool, int *ret_ready)
+    MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_types; i++) {
+        const mu__type *type = &pool->types[i];
+        *ret_ready = 0;
+        for (int j = 0; j < pool->first_start; j++)
+            *ret_ready += pool->slots[j]->type == type && pool->slots[j]->start == MU__START_READY;
+        if (*ret_ready < type->options.min_ready)
+            return type;
+    }
+    return NULL;
+}
+
 /* Names every worker that is not ready, with its reason. */
 static mu_err count_ready(mu_pool *pool, mu_error *error)
 {
-    int ready = 0;
     char list[4096];
     size_t used = 0;
+    int ready;
     list[0] = '\0';
     mu_lock_acquire(&pool->lock);
     mu_err err = common_error_locked(pool);
     for (int i = 0; i < pool->first_start; i++) {
         const mu__slot *slot = pool->slots[i];
-        if (slot->start == MU__START_READY) {
-            ready++;
-        } else if (used < sizeof list - 1) {
+        if (slot->start != MU__START_READY && used < sizeof list - 1) {
             int n = snprintf(list + used, sizeof list - used, "%s: %s\n", slot->first.id,
                              slot->first.reason);
             used += n > 0 ? (size_t)n : 0;
         }
     }
+    const mu__type *missing = type_not_ready_locked(pool, &ready);
     mu_lock_release(&pool->lock);
-    if (ready >= pool->options.min_ready)
+    if (!missing)
         return MU_OK;
     (void)mu_error_set(error, err,
-                       "pool '%s': %d of %d workers became ready, min_ready is %d; %.200s",
-                       pool->name, ready, pool->first_start, pool->options.min_ready, list);
+                       "pool '%s'%s%s: %d of %d workers became ready, min_ready is %d; %.200s",
+                       pool->name, missing->name[0] ? ", type " : "", missing->name, ready,
+                       missing->scale.fill, missing->options.min_ready, list);
     if (error) {
         free(error->detail);
         error->detail = strdup(list);
@@ -286,10 +302,12 @@ static mu_err make_slots(mu_pool *pool)
 {
     mu_err err = MU_OK;
     mu_lock_acquire(&pool->lock);
-    pool->scale = mu__scale_limits_of(&pool->options, pool->options.size);
-    pool->first_start = pool->scale.fill;
-    while (err == MU_OK && pool->n_slots < pool->first_start)
-        err = mu__roster_add_locked(pool, pool->started_at) ? MU_OK : MU_ENOMEM;
+    for (int i = 0; i < pool->n_types; i++) {
+        mu__type *type = &pool->types[i];
+        while (err == MU_OK && type->wanted < type->scale.fill)
+            err = mu__roster_add_locked(pool, type, pool->started_at) ? MU_OK : MU_ENOMEM;
+    }
+    pool->first_start = pool->n_slots;
     mu_lock_release(&pool->lock);
     return err;
 }
@@ -305,6 +323,7 @@ static void pool_free(mu_pool *pool)
     mu__affinity_deinit(&pool->affinity);
     mu__trace_free(pool->trace);
     mu__fork_server_free(pool->fork_server);
+    mu__types_free(pool);
     mu__command_free(pool);
     for (int i = 0; i < pool->n_slots; i++)
         free(pool->slots[i]);

@@ -72,16 +72,15 @@ typedef enum mu__pool_phase {
 struct mu_pool {
     mu_system *system;
     mu_pool_options options; /* defaults filled in; what they point to is in `owned` */
-    struct mu__owned *owned; /* what options and spec point to */
-    mu__port_spec spec;      /* what every worker is started with */
-    size_t n_launch;         /* of its argv: the interpreter, its flags and the launcher */
-    mu__port_spec fork_spec; /* what the fork server is started with */
+    struct mu__owned *owned; /* what options and specs point to */
+    mu__type *types;         /* one at least, in one block */
+    int n_types;
+    mu__port_spec fork_spec;                   /* what the fork server is started with */
     mu_gen_server_options fork_server_options; /* borrowed by its supervisor for every restart */
     mu__fork_server *fork_server;              /* NULL: workers are exec'd */
     char name[MU_NAME_MAX + 1];
     char full_name[MU_NAME_MAX + 8]; /* with MU__MANAGER_PREFIX: the manager's, and the tree's id */
     uint32_t random;                 /* state of the jitter */
-    mu__emergency emergency;
 
     mu_pid supervisor, worker_supervisor, manager;
     mu__death_hook on_supervisor_death;
@@ -93,18 +92,16 @@ struct mu_pool {
     int first_start;                   /* how many are started by mu_pool_start */
     mu__slot *slots[MU__WORKERS_MOST]; /* never fewer: a vacant one keeps its id */
     int n_slots;
-    mu__scale_limits scale; /* between which numbers of workers the load decides */
-    int wanted;             /* how many slots are wanted */
+    int wanted;             /* how many slots are wanted, of all types */
     bool paused;            /* nobody is given a worker */
     bool drained;           /* nothing new is accepted until it is resumed */
-    mu__idle idle;
-    uint8_t weights[MU__WORKERS_MOST]; /* by the index of the slot */
-    mu__queue queue;
-    mu__affinity affinity;
-    size_t n_bound;         /* of those who wait, how many stand in a slot's line */
+    uint64_t entered;       /* how often a slot has become idle */
+    mu__queue queue;        /* who waits for any worker */
+    mu__affinity affinity;  /* sessions whose requests name no type */
+    size_t n_waiting;       /* how many wait, in whatever queue or line */
+    size_t n_bound;         /* of those, how many stand in a slot's line */
     mu__queue_link resting; /* jobs between two attempts: a ring */
     mu__breaker breaker;
-    int n_held;            /* slots */
     bool opened_by_starts; /* what the breaker has heard last before it opened */
     mu__poison poison;
     mu__hash_key print_key; /* constant */
@@ -121,7 +118,6 @@ struct mu_pool {
     int64_t alarm_at;
     mu__alarm upkeep; /* wakes the manager, now or when something is due */
     int64_t upkeep_at;
-    mu__recycle_limits limits;
     struct {
         bool active;
         mu_err err;
@@ -219,7 +215,7 @@ static inline void mu__circuit_admit(mu__slot *slot, mu__ticket *ticket, int64_t
     if (slot->breaker.state != MU_BREAKER_CLOSED)
         (void)mu__breaker_admit(&slot->breaker, now, &ticket->probe);
 }
-/* Its circuit is open, and enough others serve: it is to be given to nobody. */
+/* Its circuit is open, and enough others of its type serve: it is to be given to nobody. */
 bool mu__circuit_holds_locked(mu_pool *pool, const mu__slot *slot, int64_t now)
     MU_REQUIRES(&pool->lock);
 /* Holds an idle slot that stands nowhere, until its circuit lets a probe through. */
@@ -230,8 +226,9 @@ mu__breaker_change mu__circuit_judge_locked(mu_pool *pool, mu__slot *slot, const
     MU_REQUIRES(&pool->lock);
 /* Emits circuit.open or circuit.close, if there was a change. Without the lock, from inside. */
 void mu__circuit_tell(const mu__slot *slot, mu__breaker_change change);
-/* A slot has parted with its channel: those that are held may be needed. */
-void mu__circuit_lost_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
+/* A slot has parted with its channel: those of its type that are held may be needed. */
+void mu__circuit_lost_locked(mu_pool *pool, const mu__slot *slot, int64_t now)
+    MU_REQUIRES(&pool->lock);
 /* Lets go of those that are to be held no longer; in the manager. */
 void mu__circuit_review(mu_pool *pool);
 
@@ -318,15 +315,13 @@ void mu__slots_interrupt(mu_pool *pool);
 
 /* ---- line.c: who waits for which worker ---------------------------------------------------- */
 
-/* Begins to wait, for this slot or, NULL, for any. */
+/* Begins to wait, for this slot or, NULL, for any of the ticket's type. */
 void mu__line_join_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *slot, int priority)
     MU_REQUIRES(&pool->lock);
 /* Waits no more. False: it does not wait. */
 bool mu__line_leave_locked(mu_pool *pool, mu__ticket *ticket) MU_REQUIRES(&pool->lock);
 /* The next one for this slot, who waits no more; NULL: nobody does. `own`: of its line only. */
 mu__ticket *mu__line_next_locked(mu_pool *pool, mu__slot *slot, bool own) MU_REQUIRES(&pool->lock);
-/* How many wait. */
-size_t mu__line_length_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock);
 /* All who wait, or all who wait for this slot's generation, are put on the list of the refused. */
 void mu__line_refuse_all_locked(mu_pool *pool, mu_err refusal, mu__ticket **refused)
     MU_REQUIRES(&pool->lock);
@@ -351,8 +346,9 @@ void mu__idle_put_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock)
 /* To where the one unused for longest is. */
 void mu__idle_put_last_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
 void mu__idle_drop_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
-/* The one to be given out next, by the option `balance`; it stays where it is. NULL: none. */
-mu__slot *mu__idle_first_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
+/* The one of this type (NULL: any) to be given out next, by the option `balance`; it stays where it
+ * is. NULL: none. */
+mu__slot *mu__idle_first_locked(mu_pool *pool, mu__type *type) MU_REQUIRES(&pool->lock);
 /* It has been chosen for the calling thread. */
 void mu__idle_used_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->lock);
 
@@ -409,9 +405,10 @@ void mu__slot_start_failed(mu__slot *slot, const mu_reason *reason);
  */
 void mu__roster_relieve_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
     MU_REQUIRES(&pool->lock);
-/* A slot more or less is wanted. A vacant one is used again. NULL: no memory, or there are
- * MU__WORKERS_MOST. */
-mu__slot *mu__roster_add_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock);
+/* A slot more or less is wanted, of this type. A vacant one is used again. NULL: no memory, or
+ * there are MU__WORKERS_MOST. */
+mu__slot *mu__roster_add_locked(mu_pool *pool, mu__type *type, int64_t now)
+    MU_REQUIRES(&pool->lock);
 void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
     MU_REQUIRES(&pool->lock);
 /* There is a new worker supervisor, which has no children. */
@@ -431,7 +428,7 @@ uint32_t mu__pool_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
 void mu__upkeep_fire(mu__alarm *alarm);
 /* The manager is to look at the pool at this time, or earlier. */
 void mu__upkeep_by_locked(mu_pool *pool, int64_t when) MU_REQUIRES(&pool->lock);
-/* The bounds for a size, by the pool's options. */
+/* The bounds for a size, by a type's options. */
 mu__scale_limits mu__scale_limits_of(const mu_pool_options *options, int size);
 /* Does what is due; in the manager. */
 void mu__upkeep(mu_pool *pool);
@@ -458,6 +455,7 @@ struct mu__call_plan {
     const char *command;
     const mu_value *args;
     mu_execute_options options; /* filled in from the pool's */
+    mu__type *type;             /* that it names; NULL: none */
     int64_t entered;
     int64_t queue_deadline, total_deadline;
     int attempts; /* that a worker has read */

@@ -47,11 +47,8 @@ static void count_capacity_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool-
     pool->capacity_at = now;
 }
 
-static mu__slot *vacancy_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+static mu__slot *new_slot_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
 {
-    for (int i = 0; i < pool->n_slots; i++)
-        if (is_vacant(pool->slots[i]))
-            return pool->slots[i];
     if (pool->n_slots == MU__WORKERS_MOST)
         return NULL;
     bool lines = pool->options.session_affinity == MU_AFFINITY_REQUIRE;
@@ -65,7 +62,6 @@ static mu__slot *vacancy_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     }
     slot->pool = pool;
     slot->index = pool->n_slots;
-    slot->weight = pool->weights[slot->index];
     slot->state = MU_WORKER_STOPPED;
     slot->seats[0].slot = slot->seats[1].slot = slot;
     slot->recycle.expires_at = MU_NEVER;
@@ -74,13 +70,42 @@ static mu__slot *vacancy_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     return slot;
 }
 
-mu__slot *mu__roster_add_locked(mu_pool *pool, int64_t now)
+/* One that has been of the type, so that it keeps its id and counters; else a new one; else, when
+ * there can be no more, one that was another's. */
+static mu__slot *vacancy_locked(mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
 {
-    mu__slot *slot = vacancy_locked(pool);
+    mu__slot *other = NULL;
+    for (int i = 0; i < pool->n_slots; i++) {
+        mu__slot *slot = pool->slots[i];
+        if (!is_vacant(slot))
+            continue;
+        if (slot->type == type)
+            return slot;
+        other = slot;
+    }
+    mu__slot *slot = new_slot_locked(pool);
+    return slot ? slot : other;
+}
+
+static void set_type_locked(mu__slot *slot, mu__type *type)
+{
+    if (slot->type == type)
+        return;
+    slot->type = type;
+    slot->weight = type->weights[type->n_weighed % MU__TYPE_WORKERS_MOST];
+    type->n_weighed++;
+    (void)snprintf(slot->info.type, sizeof slot->info.type, "%s", type->name);
+}
+
+mu__slot *mu__roster_add_locked(mu_pool *pool, mu__type *type, int64_t now)
+{
+    mu__slot *slot = vacancy_locked(pool, type);
     if (!slot)
         return NULL;
+    set_type_locked(slot, type);
     count_capacity_locked(pool, now);
     pool->wanted++;
+    type->wanted++;
     slot->wanted = true;
     slot->backoff = (mu__backoff){0};
     mu__circuit_init(pool, &slot->breaker);
@@ -109,13 +134,14 @@ static void part_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *a
         return;
     slot->channel = NULL;
     mu__line_lost_locked(pool, slot, &after->refused);
-    mu__circuit_lost_locked(pool, now);
+    mu__circuit_lost_locked(pool, slot, now);
 }
 
 void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
 {
     count_capacity_locked(pool, now);
     pool->wanted--;
+    slot->type->wanted--;
     slot->wanted = false;
     slot->replace_below = 0;
     dismiss_next_locked(slot, after);
@@ -183,7 +209,7 @@ static void succeed_locked(mu_pool *pool, mu__slot *slot, int64_t now) MU_REQUIR
     slot->info.os_pid = next->os_pid;
     slot->info.timeline = next->timeline;
     if (next->channel)
-        mu__recycle_begin(&slot->recycle, &pool->limits, now, mu__pool_random_locked(pool));
+        mu__recycle_begin(&slot->recycle, &slot->type->limits, now, mu__pool_random_locked(pool));
     *next = (mu__successor){0};
     mu__upkeep_by_locked(pool, now); /* for the next one, and for whoever waits for this one */
     mu__pool_changed_locked(pool);
@@ -214,7 +240,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
     mu__after_part(after, MU_PID_NONE, slot->channel);
     slot->channel = NULL;
     mu__line_lost_locked(pool, slot, &after->refused);
-    mu__circuit_lost_locked(pool, now);
+    mu__circuit_lost_locked(pool, slot, now);
     slot->died_at = now;
     slot->deadline = MU_NEVER;
     slot->checking = false;
@@ -252,11 +278,11 @@ static void fail_next_locked(mu_pool *pool, mu__slot *slot, const char *reason, 
     mu__rolling_end_locked(pool, MU_ESTART, reason);
 }
 
-/* No worker serves or is on its way: back-off holds all of them. */
-static bool is_deserted(const mu_pool *pool) MU_REQUIRES(&pool->lock)
+/* No worker of the type serves or is on its way: back-off holds all of them. */
+static bool is_deserted(const mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
 {
     for (int i = 0; i < pool->n_slots; i++)
-        if (pool->slots[i]->state != MU_WORKER_RESTARTING &&
+        if (pool->slots[i]->type == type && pool->slots[i]->state != MU_WORKER_RESTARTING &&
             pool->slots[i]->state != MU_WORKER_STOPPED)
             return false;
     return true;
@@ -269,8 +295,8 @@ static int64_t begin_serving_locked(mu_pool *pool, mu__slot *slot, mu_pid actor,
     int64_t wait = 0;
     if (slot->begun) {
         wait = mu__backoff_next(&slot->backoff, now, mu__pool_random_locked(pool));
-        if (wait > 0 && is_deserted(pool))
-            wait = mu__emergency_wait(&pool->emergency, now, wait);
+        if (wait > 0 && is_deserted(pool, slot->type))
+            wait = mu__emergency_wait(&slot->type->emergency, now, wait);
         slot->info.restarts++;
         pool->stats.restarts++;
     }
@@ -363,9 +389,9 @@ static void serve_locked(mu_pool *pool, mu__slot *slot, mu__channel *channel, in
     if (slot->died_at)
         slot->info.last_restart_ns = now - slot->died_at;
     mu__backoff_ready(&slot->backoff, now);
-    pool->emergency.ready_at = now;
+    slot->type->emergency.ready_at = now;
     mu__breaker_start_worked_locked(pool, now);
-    mu__recycle_begin(&slot->recycle, &pool->limits, now, mu__pool_random_locked(pool));
+    mu__recycle_begin(&slot->recycle, &slot->type->limits, now, mu__pool_random_locked(pool));
     /* A rolling restart that began before it was ready can relieve it only from now on. */
     bool rolls = slot->info.generation < slot->replace_below;
     mu__upkeep_by_locked(pool, rolls ? now : slot->recycle.expires_at);
@@ -385,7 +411,7 @@ static void take_successor_locked(mu_pool *pool, mu__slot *slot, mu__channel *ch
 {
     slot->next.channel = mu__channel_ref(channel);
     mu__backoff_ready(&slot->backoff, now);
-    pool->emergency.ready_at = now;
+    slot->type->emergency.ready_at = now;
     if (slot->state != MU_WORKER_IDLE)
         return;
     mu__slot_hide_locked(pool, slot);

@@ -23,6 +23,7 @@
 #include "pool/breaker.h"
 #include "pool/queue.h"
 #include "pool/recycle.h"
+#include "pool/type.h"
 #include "port/channel.h"
 #include "runtime/runtime.h"
 
@@ -56,7 +57,8 @@ typedef struct mu__ticket {
     bool by_others;                                          /* who killed the worker, if it died */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
-    mu__job *job;              /* NULL: a thread waits; for good, as a late wake looks at it */
+    mu__type *type; /* of the worker that it asks for; NULL: any. Set by whoever places it */
+    mu__job *job;   /* NULL: a thread waits; for good, as a late wake looks at it */
     const mu__call_plan *plan; /* of a thread that waits: borrowed until it is told */
     bool begun;                /* whoever gave it the worker has sent the request already */
     /* Of a request whose session is to stay with its worker. */
@@ -96,9 +98,11 @@ struct mu__slot {
     mu_pool *pool;
     int index;
     mu_worker_state state;
+    mu__type *type;       /* of its workers; another one only after it was vacant */
     bool wanted;          /* false: it is vacant, or its worker is leaving */
     mu__channel *channel; /* of the generation that serves; NULL otherwise */
     mu__slot *next_idle, *prev_idle;
+    uint64_t entered;    /* the pool's count when it became idle; smaller: longer unused */
     mu__breaker breaker; /* the slot's own circuit; circuit.c */
     bool held;           /* idle, but given to nobody, and not among the idle ones */
     mu__queue *line;     /* who waits for this worker alone; NULL: nobody can */
@@ -130,13 +134,5 @@ struct mu__slot {
     bool start_told[2];   /* spawned, settled: the progress callback has been called */
     mu_worker_info first; /* the slot as that start left it: it may be at its next one when told */
 };
-
-/* The slots that are idle; idle.c. */
-typedef struct mu__idle {
-    mu__slot *head, *tail; /* the one used last, the one unused for longest */
-    mu__ranking ranking;   /* the same slots, if the option `balance` ranks them */
-    uint64_t entered;      /* how often one has come */
-    uint64_t pass;         /* of the slot given out last by weight */
-} mu__idle;
 
 #endif

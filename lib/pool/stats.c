@@ -36,10 +36,12 @@ static mu_quantiles quantiles_of(const mu__histogram *h)
                           mu__histogram_quantile(h, 0.99), h->max};
 }
 
-static void count_levels_locked(mu_pool *pool, mu_pool_stats *stats) MU_REQUIRES(&pool->lock)
+/* Of the workers of one type, or NULL, of all. */
+static void count_levels_locked(mu_pool *pool, const mu__type *type, mu_pool_stats *stats)
+    MU_REQUIRES(&pool->lock)
 {
     for (int i = 0; i < pool->n_slots; i++) {
-        if (!mu__slot_shown(pool->slots[i]))
+        if (!mu__slot_shown(pool->slots[i]) || (type && pool->slots[i]->type != type))
             continue;
         stats->workers++;
         switch (pool->slots[i]->state) {
@@ -82,9 +84,11 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats)
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     mu_pool_stats stats = pool->stats;
-    count_levels_locked(pool, &stats);
-    stats.queued = (int)mu__line_length_locked(pool);
+    count_levels_locked(pool, NULL, &stats);
+    stats.queued = (int)pool->n_waiting;
     stats.sessions = (int)mu__table_count(&pool->affinity.table);
+    for (int i = 0; i < pool->n_types; i++)
+        stats.sessions += (int)mu__table_count(&pool->types[i].affinity.table);
     stats.in_flight = pool->running - stats.queued;
     stats.breaker = pool->breaker.state;
     stats.utilisation = utilisation_locked(pool, now);
@@ -142,6 +146,44 @@ mu_err mu_pool_trace(mu_pool *pool, mu_request_trace **ret_requests, size_t *ret
     return mu__trace_copy(pool->trace, mu__sys(pool->system), ret_requests, ret_count);
 }
 
+/* ---- types -------------------------------------------------------------------------------- */
+
+static mu_type_info info_of_locked(mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
+{
+    mu_pool_stats levels = {0};
+    count_levels_locked(pool, type, &levels);
+    mu_type_info info = {.workers = levels.workers,
+                         .starting = levels.starting,
+                         .available = levels.available,
+                         .held = levels.held,
+                         .busy = levels.busy,
+                         .restarting = levels.restarting,
+                         .queued = (int)type->queue.length,
+                         .requests = type->requests,
+                         .errors = type->errors};
+    (void)snprintf(info.name, sizeof info.name, "%s", type->name);
+    return info;
+}
+
+mu_err mu_pool_types(mu_pool *pool, mu_type_info **ret_types, size_t *ret_count)
+{
+    if (!pool || !ret_types || !ret_count)
+        return MU_EINVAL;
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return MU_EFORKED;
+    size_t count = (size_t)pool->n_types;
+    mu_type_info *types = mu__sys(pool->system)->alloc(count * sizeof *types);
+    if (!types)
+        return MU_ENOMEM;
+    mu_lock_acquire(&pool->lock);
+    for (size_t i = 0; i < count; i++)
+        types[i] = info_of_locked(pool, &pool->types[i]);
+    mu_lock_release(&pool->lock);
+    *ret_types = types;
+    *ret_count = count;
+    return MU_OK;
+}
+
 /* ---- the tree ----------------------------------------------------------------------------- */
 
 typedef struct text {
@@ -174,8 +216,9 @@ static void put_worker(text *t, bool last, const mu_worker_info *w)
     else
         put(t, "no process  ");
     bool open = w->breaker != MU_BREAKER_CLOSED;
-    put(t, " generation %-3u %s%s%s\n", w->generation, mu_worker_state_name(w->state),
-        open ? ", circuit " : "", open ? mu_breaker_state_name(w->breaker) : "");
+    put(t, " generation %-3u %s%s%s%s%s\n", w->generation, mu_worker_state_name(w->state),
+        w->type[0] ? ", " : "", w->type, open ? ", circuit " : "",
+        open ? mu_breaker_state_name(w->breaker) : "");
 }
 
 mu_err mu_pool_tree(mu_pool *pool, char **ret_text)
@@ -187,7 +230,7 @@ mu_err mu_pool_tree(mu_pool *pool, char **ret_text)
     mu_err err = mu_pool_workers(pool, &workers, &count);
     if (err != MU_OK)
         return err;
-    size_t room = 512 + count * 160;
+    size_t room = 512 + count * 192;
     char *block = mu__sys(pool->system)->alloc(room);
     if (!block) {
         free(workers);

@@ -34,14 +34,15 @@ static bool is_doomed_locked(mu_pool *pool, mu__slot *slot) MU_REQUIRES(&pool->l
     return true;
 }
 
-/* The one whose turn it is, taken off the idle ones; NULL: there is none to be had. */
-static mu__slot *take_idle_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+/* The one of this type (NULL: any) whose turn it is, taken off the idle ones; NULL: there is none
+ * to be had. */
+static mu__slot *take_idle_locked(mu_pool *pool, mu__type *type) MU_REQUIRES(&pool->lock)
 {
     mu__slot *slot;
     if (pool->paused)
         return NULL;
     do {
-        slot = mu__idle_first_locked(pool);
+        slot = mu__idle_first_locked(pool, type);
         if (!slot)
             return NULL;
         mu__idle_drop_locked(pool, slot);
@@ -107,7 +108,8 @@ static void assign_locked(mu_pool *pool, mu__slot *slot, mu__ticket *ticket, int
     limit_locked(pool, slot, mu__ticket_deadline(ticket));
     if (ticket->session)
         mu__session_bind_locked(pool, ticket, slot, now);
-    if (pool->scale.spare > 0 && pool->wanted < pool->scale.most)
+    const mu__type *type = slot->type;
+    if (type->scale.spare > 0 && type->wanted < type->scale.most)
         mu__upkeep_by_locked(pool, now);
 }
 
@@ -187,11 +189,11 @@ void mu__slot_offer_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after
 static mu_err queue_locked(mu_pool *pool, mu__ticket *ticket, mu__slot *own, int priority)
     MU_REQUIRES(&pool->lock)
 {
-    int length = (int)mu__line_length_locked(pool);
+    int length = (int)pool->n_waiting;
     if (length >= pool->options.max_queue_size)
         return MU_EQUEUE_FULL;
     mu__line_join_locked(pool, ticket, own, priority);
-    if (!own && pool->wanted < pool->scale.most)
+    if (!own && mu__type_may_grow(pool, ticket->type))
         mu__upkeep_by_locked(pool, ticket->queued_at);
     if (length + 1 > pool->stats.max_queued)
         pool->stats.max_queued = length + 1;
@@ -217,7 +219,7 @@ mu_err mu__ticket_place(mu_pool *pool, mu__ticket *ticket, int priority, bool wa
     if (err == MU_OK && ticket->session)
         err = mu__session_seek_locked(pool, ticket, &own);
     if (err == MU_OK)
-        slot = own ? take_own_locked(pool, own) : take_idle_locked(pool);
+        slot = own ? take_own_locked(pool, own) : take_idle_locked(pool, ticket->type);
     if (slot) {
         assign_locked(pool, slot, ticket, now);
         atomic_store(&ticket->state, MU__TICKET_SERVED);
@@ -344,6 +346,16 @@ static mu__slot *awaited_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
     return NULL;
 }
 
+/* An idle slot for somebody in one of the queues, taken off the idle ones. */
+static mu__slot *take_for_waiting_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    mu__slot *slot = pool->queue.length > 0 ? take_idle_locked(pool, NULL) : NULL;
+    for (int i = 0; i < pool->n_types && !slot; i++)
+        if (pool->types[i].queue.length > 0)
+            slot = take_idle_locked(pool, &pool->types[i]);
+    return slot;
+}
+
 /* One who waits gets an idle worker; false: there is none of the one or the other. */
 static bool match(mu_pool *pool)
 {
@@ -351,8 +363,8 @@ static bool match(mu_pool *pool)
     mu_lock_acquire(&pool->lock);
     mu__slot *slot = awaited_locked(pool);
     bool held = slot && mu__circuit_holds_locked(pool, slot, now);
-    if (!slot && pool->queue.length > 0)
-        slot = take_idle_locked(pool);
+    if (!slot)
+        slot = take_for_waiting_locked(pool);
     mu__ticket *ticket = slot ? mu__line_next_locked(pool, slot, held) : NULL;
     if (ticket)
         assign_locked(pool, slot, ticket, now);
@@ -444,8 +456,11 @@ static void account(mu__slot *slot, const mu__ticket *ticket, const mu__reply *r
 {
     int64_t busy = now - ticket->began;
     slot->info.requests++;
-    if (reply->err != MU_OK)
+    slot->type->requests++;
+    if (reply->err != MU_OK) {
         slot->info.errors++;
+        slot->type->errors++;
+    }
     slot->busy_ns += busy;
     if (slot->pool->options.balance == MU_BALANCE_LEAST_LOADED)
         mu__load_add(&slot->load, busy, now);
@@ -461,13 +476,14 @@ static void release_locked(mu_pool *pool, mu__ticket *ticket, mu__exchange outco
         return; /* the generation is over, and its slot perhaps serves others already */
     slot->deadline = MU_NEVER;
     slot->used_at = now;
-    if (pool->wanted > pool->scale.least)
-        mu__upkeep_by_locked(pool, now + pool->scale.linger_ns);
+    const mu__type *type = slot->type;
+    if (type->wanted > type->scale.least)
+        mu__upkeep_by_locked(pool, now + type->scale.linger_ns);
     if (was_used(outcome, reply))
         mu__recycle_served(&slot->recycle);
     if (slot->recycle.why)
         mu__upkeep_by_locked(pool, now);
-    else if (pool->limits.max_rss > 0)
+    else if (type->limits.max_rss > 0)
         mu__upkeep_by_locked(pool, now + MU__WEIGH_NS);
     if (aftermath_of(outcome, reply) != NOTHING) {
         mu__slot_move_locked(slot, MU__WORKER_FORSAKEN);

@@ -55,13 +55,34 @@ mu__scale_limits mu__scale_limits_of(const mu_pool_options *options, int size)
     };
 }
 
-static mu__scale_load load_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+/* Of those who wait for any worker, how many are left for this type to care for: the others have
+ * workers on their way for some. */
+static int left_to_locked(const mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
+{
+    int others = 0;
+    for (int i = 0; i < pool->n_slots && pool->n_types > 1; i++) {
+        const mu__slot *slot = pool->slots[i];
+        bool idle = slot->state == MU_WORKER_IDLE && !slot->held;
+        bool starts = slot->state == MU_WORKER_STARTING && slot->wanted;
+        others += slot->type != type && (idle || starts);
+    }
+    for (int i = 0; i < pool->n_types; i++)
+        if (&pool->types[i] != type)
+            others -= (int)pool->types[i].queue.length;
+    int left = (int)pool->queue.length - (others > 0 ? others : 0);
+    return left > 0 ? left : 0;
+}
+
+static mu__scale_load load_locked(mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
 {
     /* Those who wait for a worker that they know are not helped by another one. */
-    mu__scale_load load = {
-        .wanted = pool->wanted, .queued = (int)pool->queue.length, .idle_since = MU_NEVER};
+    mu__scale_load load = {.wanted = type->wanted,
+                           .queued = (int)type->queue.length + left_to_locked(pool, type),
+                           .idle_since = MU_NEVER};
     for (int i = 0; i < pool->n_slots; i++) {
         const mu__slot *slot = pool->slots[i];
+        if (slot->type != type)
+            continue;
         load.starting += slot->wanted && slot->state == MU_WORKER_STARTING;
         if (slot->state != MU_WORKER_IDLE || slot->held)
             continue;
@@ -83,8 +104,10 @@ static void rest_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
             mu__upkeep_by_locked(pool, slot->recycle.expires_at);
     }
     mu__upkeep_by_locked(pool, mu__health_next_locked(pool, now));
-    mu__scale_load load = load_locked(pool);
-    mu__upkeep_by_locked(pool, mu__scale_next(&pool->scale, &load));
+    for (int i = 0; i < pool->n_types; i++) {
+        mu__scale_load load = load_locked(pool, &pool->types[i]);
+        mu__upkeep_by_locked(pool, mu__scale_next(&pool->types[i].scale, &load));
+    }
 }
 
 /* ---- weighing ----------------------------------------------------------------------------- */
@@ -93,7 +116,8 @@ static void weigh(mu_pool *pool, mu__slot *slot)
 {
     size_t rss;
     mu_lock_acquire(&pool->lock);
-    bool wanted = slot->wanted && slot->channel && slot->recycle.served > slot->recycle.weighed_at;
+    bool wanted = slot->type->limits.max_rss > 0 && slot->wanted && slot->channel &&
+                  slot->recycle.served > slot->recycle.weighed_at;
     uint32_t generation = slot->info.generation;
     int os_pid = slot->info.os_pid;
     mu_lock_release(&pool->lock);
@@ -101,15 +125,18 @@ static void weigh(mu_pool *pool, mu__slot *slot)
         return;
     mu_lock_acquire(&pool->lock);
     if (slot->channel && slot->info.generation == generation)
-        mu__recycle_weighed(&slot->recycle, &pool->limits, rss);
+        mu__recycle_weighed(&slot->recycle, &slot->type->limits, rss);
     mu_lock_release(&pool->lock);
 }
 
 /* Only what has worked since it was weighed last can have grown. */
 static void weigh_all(mu_pool *pool)
 {
+    bool weighs = false;
+    for (int i = 0; i < pool->n_types; i++)
+        weighs = weighs || pool->types[i].limits.max_rss > 0; /* constant */
     mu_lock_acquire(&pool->lock);
-    int n = pool->limits.max_rss > 0 ? pool->n_slots : 0;
+    int n = weighs ? pool->n_slots : 0;
     mu_lock_release(&pool->lock);
     for (int i = 0; i < n; i++)
         weigh(pool, pool->slots[i]);
@@ -117,19 +144,20 @@ static void weigh_all(mu_pool *pool)
 
 /* ---- one step ----------------------------------------------------------------------------- */
 
-/* What can be spared most easily: what does not serve, what is idle for longest, the youngest. */
-static mu__slot *spare_locked(mu_pool *pool) MU_REQUIRES(&pool->lock)
+/* What of a type can be spared most easily: what does not serve, what is idle for longest, the
+ * youngest. */
+static mu__slot *spare_locked(mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
 {
     mu__slot *starting = NULL, *busy = NULL;
     for (int i = 0; i < pool->n_slots; i++) {
         mu__slot *slot = pool->slots[i];
-        if (!slot->wanted)
+        if (!slot->wanted || slot->type != type)
             continue;
         if (slot->held || slot->state == MU_WORKER_RESTARTING || slot->state == MU_WORKER_STOPPED)
             return slot;
         *(slot->state == MU_WORKER_STARTING ? &starting : &busy) = slot;
     }
-    return pool->idle.tail ? pool->idle.tail : starting ? starting : busy;
+    return type->idle.tail ? type->idle.tail : starting ? starting : busy;
 }
 
 /* A wanted slot for which there is no child; a worker that is never replaced has stopped. */
@@ -175,18 +203,32 @@ typedef struct step {
     bool again;          /* there may be more */
 } step;
 
+/* A type that has too few workers or too many; NULL: none. */
+static mu__type *unbalanced_locked(mu_pool *pool, int64_t now, int *ret_target)
+    MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_types; i++) {
+        mu__type *type = &pool->types[i];
+        mu__scale_load load = load_locked(pool, type);
+        *ret_target = mu__scale_target(&type->scale, &load, now);
+        if (type->wanted != *ret_target)
+            return type;
+    }
+    return NULL;
+}
+
 static step decide_locked(mu_pool *pool, int64_t now, mu__after *after) MU_REQUIRES(&pool->lock)
 {
     step s = {.again = true};
     if (pool->phase != MU__POOL_RUNNING || !pool->started)
         return (step){.again = false};
-    mu__scale_load load = load_locked(pool);
-    int target = mu__scale_target(&pool->scale, &load, now);
-    if (pool->wanted > target) {
-        mu__roster_drop_locked(pool, spare_locked(pool), now, after);
+    int target;
+    mu__type *type = unbalanced_locked(pool, now, &target);
+    if (type && type->wanted > target) {
+        mu__roster_drop_locked(pool, spare_locked(pool, type), now, after);
         return s;
     }
-    if (pool->wanted < target && !mu__roster_add_locked(pool, now)) {
+    if (type && !mu__roster_add_locked(pool, type, now)) {
         mu__upkeep_by_locked(pool, now + RETRY_NS);
         return (step){.again = false};
     }
@@ -197,7 +239,7 @@ static step decide_locked(mu_pool *pool, int64_t now, mu__after *after) MU_REQUI
         s.seat->child = true;
         s.generation = s.seat->slot->info.generation;
     }
-    s.again = s.seat || pool->wanted < target;
+    s.again = s.seat || type;
     return s;
 }
 
@@ -250,21 +292,49 @@ void mu__upkeep(mu_pool *pool)
 
 /* ---- what the user asks for --------------------------------------------------------------- */
 
+/* No types together may want more workers than there are places. */
+static bool fits_locked(const mu_pool *pool, const mu__type *type, int most)
+    MU_REQUIRES(&pool->lock)
+{
+    for (int i = 0; i < pool->n_types; i++)
+        if (&pool->types[i] != type)
+            most += pool->types[i].scale.most;
+    return most <= MU__WORKERS_MOST;
+}
+
+static mu_err resize(mu_pool *pool, mu__type *type, int size)
+{
+    int64_t now = mu__now(pool->system);
+    mu__scale_limits limits = mu__scale_limits_of(&type->options, size);
+    mu_lock_acquire(&pool->lock);
+    mu_err err = mu__phase_error(pool->phase);
+    if (err == MU_OK && !fits_locked(pool, type, limits.most))
+        err = MU_EINVAL;
+    if (err == MU_OK) {
+        type->scale = limits;
+        mu__upkeep_by_locked(pool, now);
+    }
+    mu_lock_release(&pool->lock);
+    return err;
+}
+
 mu_err mu_pool_resize(mu_pool *pool, int size)
 {
     if (!pool || size < 1 || size > MU__WORKERS_MOST)
         return MU_EINVAL;
     if (mu__usable(pool->system) == MU_EFORKED)
         return MU_EFORKED;
-    int64_t now = mu__now(pool->system);
-    mu_lock_acquire(&pool->lock);
-    mu_err err = mu__phase_error(pool->phase);
-    if (err == MU_OK) {
-        pool->scale = mu__scale_limits_of(&pool->options, size);
-        mu__upkeep_by_locked(pool, now);
-    }
-    mu_lock_release(&pool->lock);
-    return err;
+    return pool->types[0].name[0] ? MU_EINVAL : resize(pool, &pool->types[0], size);
+}
+
+mu_err mu_pool_resize_type(mu_pool *pool, const char *name, int size)
+{
+    if (!pool || !name || size < 1 || size > MU__WORKERS_MOST)
+        return MU_EINVAL;
+    if (mu__usable(pool->system) == MU_EFORKED)
+        return MU_EFORKED;
+    mu__type *type = mu__type_find(pool, name);
+    return type ? resize(pool, type, size) : MU_ENOTFOUND;
 }
 
 /* ---- the rolling restart ------------------------------------------------------------------ */

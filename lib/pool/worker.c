@@ -282,9 +282,9 @@ enum { FORKS_TRIED = 3 };
  * How long a fork server may take: far more than it needs, and far less than a whole start may, so
  * that one that hangs can be replaced in time.
  */
-static int64_t fork_timeout_ms(const mu_pool *pool)
+static int64_t fork_timeout_ms(const mu__type *type)
 {
-    int64_t whole = pool->options.startup_timeout_ms, part = whole / 4 > 1000 ? whole / 4 : 1000;
+    int64_t whole = type->options.startup_timeout_ms, part = whole / 4 > 1000 ? whole / 4 : 1000;
     return part < whole ? part : whole;
 }
 
@@ -294,7 +294,8 @@ static bool loses_server(worker *w, mu__child *server, mu_err err)
     if (!server || (err != MU_EDOWN && err != MU_ETIMEOUT))
         return false;
     mu__fork_server *keeper = w->pool->fork_server;
-    if (err == MU_EDOWN || mu__fork_server_suspect(keeper, server, fork_timeout_ms(w->pool))) {
+    if (err == MU_EDOWN ||
+        mu__fork_server_suspect(keeper, server, fork_timeout_ms(w->slot->type))) {
         mu__child_unref(w->lost);
         w->lost = mu__child_ref(server);
     }
@@ -305,8 +306,9 @@ static bool loses_server(worker *w, mu__child *server, mu_err err)
 static mu_err open_process(worker *w, mu__child *server, mu_error *error)
 {
     mu_pool *pool = w->pool;
-    int64_t ms = server ? fork_timeout_ms(pool) : pool->options.startup_timeout_ms;
-    mu__port_spec spec = pool->spec;
+    const mu__type *type = w->slot->type;
+    int64_t ms = server ? fork_timeout_ms(type) : type->options.startup_timeout_ms;
+    mu__port_spec spec = type->spec;
     spec.fork_server = server;
     mu_err err = mu__port_open(pool->system, &spec, w->slot->info.id, w->generation,
                                mu_deadline(mu__now(pool->system), ms), &w->port, error);
@@ -321,7 +323,7 @@ static mu_err open_process(worker *w, mu__child *server, mu_error *error)
         err = watch_answers(w);
     }
     if (err == MU_OK)
-        err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);
+        err = start_clock(w, type->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);
     return err;
 }
 
@@ -396,7 +398,7 @@ static mu_next clock_over(worker *w, const mu_timer_notice *notice)
         return spawn_process(w);
     if (notice->message.tag == MU__POOL_STARTUP_OVER) {
         (void)snprintf(what, sizeof what, "it was not ready within %lld ms (startup_timeout_ms)",
-                       (long long)w->pool->options.startup_timeout_ms);
+                       (long long)w->slot->type->options.startup_timeout_ms);
         return condemn(w, MU_ESTART, what);
     }
     (void)snprintf(what, sizeof what, "it did not stop an overdue request within %lld ms",

@@ -29,7 +29,7 @@ ROWS = [
      "faults_odd", "a_worker_that_wants_its_parent"),
     ("C2", "lib/pool/worker.c", "    if (tail[0] && used + 1 < sizeof text)", "    if (false)",
      "faults_crash", "C2_the_reason"),
-    ("C4", "lib/pool/worker.c", "        err = start_clock(w, pool->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);",
+    ("C4", "lib/pool/worker.c", "        err = start_clock(w, type->options.startup_timeout_ms, MU__POOL_STARTUP_OVER);",
      "        err = MU_OK;", "faults_hang", "C4_"),
     ("C5", "lib/pool/table.c", "            mu__channel_overdue(slot->channel, slot->request_id);\n", "",
      "faults_hang", "C5_a_worker_in_an_endless_loop"),

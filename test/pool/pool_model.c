@@ -48,9 +48,11 @@ void model_asked(model_pool *model, model_request *r, int64_t now)
 
 /* ---- the workers -------------------------------------------------------------------------- */
 
-const char *model_sent(model_pool *model, uint64_t token, bool busy, int64_t now)
+const char *model_sent(model_pool *model, uint64_t token, const char *type, bool busy, int64_t now)
 {
     model_request *r = find(model, token);
+    if (r->type && type && strcmp(r->type, type) != 0)
+        return "a request is sent to a worker of another type";
     if (r->told)
         return "a request is sent to a worker after its outcome has been told";
     if (busy)
@@ -205,9 +207,10 @@ const char *model_told(model_pool *model, model_request *r, mu_err err, int64_t 
 
 /* ---- the queue ---------------------------------------------------------------------------- */
 
-const char *model_push(model_pool *model, const void *who, int priority, int64_t now)
+const char *model_push(model_pool *model, const void *who, const void *where, int priority,
+                       int64_t now)
 {
-    model->queue[model->n_queue++] = (model_waiter){who, priority, now};
+    model->queue[model->n_queue++] = (model_waiter){who, where, priority, now};
     look_at_queue(model, now);
     return model->n_queue > model->queue_most ? "more wait than may" : NULL;
 }
@@ -235,14 +238,25 @@ static int64_t due_of(const model_pool *model, const model_waiter *w)
     return w->since - w->priority * model->step_ns;
 }
 
-const char *model_first(model_pool *model, const void *who)
+static int how_many(const model_pool *model, const void *where)
+{
+    int n = 0;
+    for (int i = 0; i < model->n_queue; i++)
+        n += model->queue[i].where == where;
+    return n;
+}
+
+const char *model_first(model_pool *model, const void *where, const void *who)
 {
     int place = place_of(model, who);
-    if (place == model->n_queue)
-        return model->n_queue > 0 || who ? "the first of the queue is not who it should be" : NULL;
+    if (place == model->n_queue || model->queue[place].where != where)
+        return who || how_many(model, where) > 0 ? "the first of the queue is not who it should be"
+                                                 : NULL;
     const model_waiter *w = &model->queue[place];
     for (int i = 0; i < model->n_queue; i++) {
         const model_waiter *other = &model->queue[i];
+        if (other->where != where)
+            continue;
         if (due_of(model, other) < due_of(model, w))
             return "somebody else has waited longer, or is more urgent";
         if (other->priority == w->priority && i < place)

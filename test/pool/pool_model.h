@@ -6,7 +6,7 @@
  * it keeps the queue and the counters once more, in the simplest way there is.
  *
  *     model_asked(&model, request, now);
- *     complaint = model_sent(&model, token, busy, now);      // NULL: that is in order
+ *     complaint = model_sent(&model, token, type, busy, now);      // NULL: that is in order
  *     complaint = model_told(&model, request, err, now);
  *
  * It knows the public errors of the library and none of its functions. Thread-safety: none.
@@ -27,6 +27,7 @@ typedef struct model_request {
     /* what was asked */
     uint64_t token; /* its number + 1 */
     bool idempotent, raises, babbles, waits;
+    const char *type;               /* of the worker that it is for; NULL: any */
     int64_t queue_ns, execution_ns; /* MODEL_NEVER: no limit */
     int64_t deadline;               /* for both; MODEL_NEVER: none */
 
@@ -45,7 +46,7 @@ typedef struct model_request {
 } model_request;
 
 typedef struct model_waiter {
-    const void *who;
+    const void *who, *where; /* `where`: in which of the queues, for all workers or for a type */
     int priority;
     int64_t since;
 } model_waiter;
@@ -75,7 +76,7 @@ model_request *model_new(model_pool *model);
 void model_asked(model_pool *model, model_request *request, int64_t now);
 
 /* What the workers do. Each returns NULL, or what is wrong with it. */
-const char *model_sent(model_pool *model, uint64_t token, bool busy, int64_t now);
+const char *model_sent(model_pool *model, uint64_t token, const char *type, bool busy, int64_t now);
 const char *model_begun(model_pool *model, uint64_t token);
 const char *model_answered(model_pool *model, uint64_t token, bool raised, bool babbled);
 const char *model_died(model_pool *model, uint64_t token, bool begun, int64_t now);
@@ -83,10 +84,11 @@ const char *model_died(model_pool *model, uint64_t token, bool begun, int64_t no
 /* An outcome. */
 const char *model_told(model_pool *model, model_request *request, mu_err err, int64_t now);
 
-/* The queue: the same happens to the pool's. */
-const char *model_push(model_pool *model, const void *who, int priority, int64_t now);
+/* The queues: the same happens to the pool's. */
+const char *model_push(model_pool *model, const void *who, const void *where, int priority,
+                       int64_t now);
 void model_remove(model_pool *model, const void *who);
-/* `who` is the first of them; NULL: there is none. */
-const char *model_first(model_pool *model, const void *who);
+/* `who` is the first of them there; NULL: there is none. */
+const char *model_first(model_pool *model, const void *where, const void *who);
 
 #endif

@@ -45,8 +45,9 @@ typedef enum sim_deed {
 typedef struct sim_watch {
     void (*step)(void);  /* after everything that happens */
     void (*quiet)(void); /* before time passes */
-    /* a request has been written to a worker that runs another one (then `busy`) or none */
-    void (*sent)(uint64_t token, bool busy);
+    /* a request has been written to a worker that runs another one (then `busy`) or none; `type`:
+     * the worker's first argument, NULL: none, or it is gone */
+    void (*sent)(uint64_t token, const char *type, bool busy);
     void (*begun)(uint64_t token); /* its worker has read it */
     void (*answered)(uint64_t token, sim_deed deed);
     void (*died)(uint64_t token, bool begun); /* its worker has died, perhaps after reading it */

@@ -29,9 +29,10 @@ struct mu__port {
     int in, out;       /* the process's own ends; -1: it is dead */
     mu__frame_reader reader;
     mood mood;
-    bool ill;    /* it answers no health check */
-    bool hangs;  /* it will never be ready */
-    uint64_t id; /* of the request that it runs */
+    const char *type; /* its first argument; NULL: none */
+    bool ill;         /* it answers no health check */
+    bool hangs;       /* it will never be ready */
+    uint64_t id;      /* of the request that it runs */
     uint64_t token;
     sim_deed deed;
     uint64_t unread; /* the token that was written last and has not been read; 0: none */
@@ -300,7 +301,7 @@ void sim_port_written(int fd, const void *data, size_t size)
     mu_value args = mu__value_lend(m.body.data, m.body.size);
     uint64_t token = m.kind == MU__MESSAGE_REQUEST ? mu_value_uint(&args, "[0]", 0) : 0;
     if (token)
-        sim_watcher->sent(token, alive && p->mood == RUNNING);
+        sim_watcher->sent(token, p ? p->type : NULL, alive && p->mood == RUNNING);
     if (token && !alive)
         sim_watcher->died(token, !p || p->by_host);
     else if (token)
@@ -333,7 +334,6 @@ mu_err __wrap_mu__port_open(mu_system *system, const mu__port_spec *spec, const 
                             mu_error *ret_error)
 {
     (void)system;
-    (void)spec;
     (void)worker_id;
     (void)generation;
     (void)deadline;
@@ -352,6 +352,7 @@ mu_err __wrap_mu__port_open(mu_system *system, const mu__port_spec *spec, const 
     p->work.happen = do_work;
     p->death.happen = tell_death;
     p->spawned_at = sim_now();
+    p->type = spec->argv[1];
     p->end.exit.os_pid = ++last_pid;
     p->ill = sim_percent(trouble);
     p->hangs = sim_percent(trouble / 2);

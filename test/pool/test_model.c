@@ -1,11 +1,11 @@
 /*
  * A pool against a reference model, by chance: each seed makes a pool in a world of its own (sim.h)
  * and lets things happen to it - requests of every kind with priorities, deadlines and workers that
- * answer, hang, die and babble; cancellations, kills, resizes, recycling, pauses, drains, rolling
- * restarts, a stop. pool_model.c says of each outcome whether it is allowed. After every single
- * thing that happens the pool's counters and its queue are what the model has; before time passes
- * nobody waits while a worker is idle; in the end every request has its one outcome, every worker
- * serves again, and nothing is left.
+ * answer, hang, die and babble, of one type or of two; cancellations, kills, resizes, recycling,
+ * pauses, drains, rolling restarts, a stop. pool_model.c says of each outcome whether it is
+ * allowed. After every single thing that happens the pool's counters and its queue are what the
+ * model has; before time passes nobody waits while a worker is idle; in the end every request has
+ * its one outcome, every worker serves again, and nothing is left.
  *
  *     MUSTER_TEST_SEED=4711 build/test/test_pool_model     one seed, with its story
  */
@@ -40,6 +40,8 @@ typedef struct request {
 static model_pool model;
 static request requests[MODEL_REQUESTS];
 static mu_pool *pool;
+static bool typed; /* the pool has the two types of random_types */
+static mu_worker_type types[2];
 static uint64_t seed;
 static bool over;   /* what was run apart has ended */
 static int helpers; /* threads that drain, restart, look, stop */
@@ -77,9 +79,9 @@ static void admit(const char *complaint, uint64_t token)
 
 /* ---- what the workers do ------------------------------------------------------------------ */
 
-static void on_sent(uint64_t token, bool busy)
+static void on_sent(uint64_t token, const char *type, bool busy)
 {
-    admit(model_sent(&model, token, busy, sim_now()), token);
+    admit(model_sent(&model, token, type, busy, sim_now()), token);
 }
 
 static void on_begun(uint64_t token)
@@ -103,7 +105,7 @@ void __real_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority,
 void __wrap_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now);
 void __wrap_mu__queue_push(mu__queue *queue, mu__queue_link *link, int priority, int64_t now)
 {
-    admit(model_push(&model, link, priority, now), 0);
+    admit(model_push(&model, link, queue, priority, now), 0);
     __real_mu__queue_push(queue, link, priority, now);
 }
 
@@ -120,7 +122,7 @@ mu__queue_link *__wrap_mu__queue_first(const mu__queue *queue);
 mu__queue_link *__wrap_mu__queue_first(const mu__queue *queue)
 {
     mu__queue_link *link = __real_mu__queue_first(queue);
-    admit(model_first(&model, link), 0);
+    admit(model_first(&model, queue, link), 0);
     return link;
 }
 
@@ -229,15 +231,18 @@ static void ask(void)
     o.deadline_ns = sim_percent(15) ? sim_now() + sim_roll(10) * MU_MS : 0;
     o.idempotent = sim_percent(30);
     o.priority = sim_percent(60) ? 0 : sim_roll(5) - 2;
+    o.type = typed && sim_percent(60) ? types[sim_roll(2)].name : NULL;
     r->options = o;
+    m->type = o.type;
     m->idempotent = o.idempotent;
     m->waits = o.queue_timeout_ms >= 0;
     m->queue_ns = ns_of(m->waits ? o.queue_timeout_ms : 0, pool->options.queue_timeout_ms);
     m->execution_ns = ns_of(o.execution_timeout_ms, pool->options.execution_timeout_ms);
     m->deadline = o.deadline_ns ? o.deadline_ns : MODEL_NEVER;
-    tell_story("ask%d.%d(%" PRIu64 " %dms p%d q%d e%d%s%s) ", (int)r->kind, (int)r->deed, m->token,
-               r->ms, o.priority, (int)o.queue_timeout_ms, (int)o.execution_timeout_ms,
-               o.idempotent ? " again" : "", o.deadline_ns ? " deadline" : "");
+    tell_story("ask%s%d.%d(%" PRIu64 " %dms p%d q%d e%d%s%s) ", o.type ? o.type : "", (int)r->kind,
+               (int)r->deed, m->token, r->ms, o.priority, (int)o.queue_timeout_ms,
+               (int)o.execution_timeout_ms, o.idempotent ? " again" : "",
+               o.deadline_ns ? " deadline" : "");
     if (r->kind == THREAD)
         sim_thread(execute, r);
     else if (r->kind == ACTOR)
@@ -330,8 +335,9 @@ static void kill_actor(void)
 static void resize(void)
 {
     int size = 1 + sim_roll(4);
+    const char *type = types[sim_roll(2)].name;
     tell_story("resize(%d) ", size);
-    mu_check_ok(mu_pool_resize(pool, size));
+    mu_check_ok(typed ? mu_pool_resize_type(pool, type, size) : mu_pool_resize(pool, size));
 }
 
 static void act(void)
@@ -376,7 +382,7 @@ static void check_books(void)
            "outcomes are not counted as they were told");
     demand((uint64_t)pool->running == b->asked - b->succeeded - errors,
            "in flight is not what was asked and has no outcome");
-    demand((int)pool->queue.length == model.n_queue, "the queue is not as long as it should be");
+    demand((int)pool->n_waiting == model.n_queue, "the queue is not as long as it should be");
 }
 
 static void after_step(void)
@@ -404,8 +410,10 @@ static void when_quiet(void)
     demand(s.in_flight >= 0 && s.queued >= 0, "a level is negative");
     demand(s.workers >= s.starting + s.available + s.busy + s.restarting,
            "there are more workers in a state than there are workers");
-    demand(model.paused_at >= 0 || closing || s.queued == 0 || s.available == 0,
-           "somebody waits while a worker is idle");
+    bool stuck = pool->queue.length > 0 && s.available > 0;
+    for (int i = 0; i < pool->n_types; i++)
+        stuck = stuck || (pool->types[i].queue.length > 0 && pool->types[i].idle.head);
+    demand(model.paused_at >= 0 || closing || !stuck, "somebody waits while a worker is idle");
 }
 
 /* ---- one seed ----------------------------------------------------------------------------- */
@@ -434,6 +442,23 @@ static mu_pool_options random_options(void)
     o.lazy = sim_percent(10);
     o.breaker_threshold = -1; /* the model asks of a refusal what its request has done */
     return o;
+}
+
+/* Two types, which differ in their first argument and in how many there are of them. */
+static void random_types(mu_pool_options *options)
+{
+    static const char *const arguments[2][2] = {{"a", NULL}, {"b", NULL}};
+    for (int i = 0; i < 2; i++) {
+        types[i] = (mu_worker_type)MU_WORKER_TYPE_INIT;
+        types[i].name = arguments[i][0];
+        types[i].args = arguments[i];
+        types[i].size = sim_percent(50) ? options->size + sim_roll(2) : 0;
+        types[i].max_overflow = sim_percent(20) ? 1 : 0;
+        types[i].lazy = sim_percent(10);
+    }
+    typed = sim_percent(40);
+    options->types = typed ? types : NULL;
+    options->n_types = typed ? 2 : 0;
 }
 
 static void start_pool(void *arg)
@@ -526,11 +551,13 @@ static void play(uint64_t number)
     helpers = 0;
     sim_begin(seed, &watch);
     mu_pool_options options = random_options();
+    random_types(&options);
     model_init(&model, options.max_queue_size < 0 ? 0 : options.max_queue_size,
                MU__PRIORITY_STEP_NS);
     kills_actors = sim_percent(20);
     sim_set_trouble(sim_percent(40) ? 5 + sim_roll(20) : 0);
-    tell_story("size %d queue %d ", options.size, options.max_queue_size);
+    tell_story("size %d%s queue %d ", options.size, typed ? " of two types" : "",
+               options.max_queue_size);
     run_apart(start_pool, &options, "the start does not end");
     for (int i = 0; pool && i < ROUNDS; i++) {
         int n = 1 + sim_roll(3);
