@@ -4,10 +4,12 @@
  */
 #include "base/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,11 +39,28 @@ const char *mu__step_text(uint32_t step)
     return step < MU__STEP_LIMIT_ ? texts[step] : "unknown step";
 }
 
-pid_t mu__child_clone(int (*body)(void *arg), void *stack, size_t stack_size, int flags, void *arg,
-                      int *ret_pidfd)
+MU_BORROWED static pid_t clone_raw(int (*body)(void *arg), void *stack, size_t stack_size,
+                                   int flags, void *arg, int *ret_pidfd)
 {
     uintptr_t top = ((uintptr_t)stack + stack_size) & ~(uintptr_t)63;
     return RAW_CLONE(body, (void *)top, CLONE_VM | CLONE_VFORK | flags, arg, ret_pidfd, NULL, NULL);
+}
+
+MU_BORROWED pid_t mu__child_clone(int (*body)(void *arg), void *stack, size_t stack_size, int flags,
+                                  void *arg)
+{
+    return clone_raw(body, stack, stack_size, flags, arg, NULL);
+}
+
+MU_BORROWED pid_t mu__child_clone_pidfd(int (*body)(void *arg), void *stack, size_t stack_size,
+                                        int flags, void *arg, int *ret_pidfd)
+{
+    *ret_pidfd = -1;
+    pid_t pid = clone_raw(body, stack, stack_size, flags | CLONE_PIDFD, arg, ret_pidfd);
+    if (pid < 0)
+        *ret_pidfd = -1; /* the kernel may have written a number before it failed */
+    bool refused = pid < 0 && (errno == ENOSYS || errno == EINVAL || errno == EPERM);
+    return refused ? mu__child_clone(body, stack, stack_size, flags, arg) : pid;
 }
 
 uint64_t mu__signals_block(void)
@@ -81,12 +100,63 @@ MU_BORROWED void mu__child_reset_signals(void)
     }
 }
 
+/* The number that a name is, or UINT32_MAX. */
+MU_BORROWED static unsigned number_of(const char *name)
+{
+    unsigned number = 0;
+    for (; *name; name++) {
+        if (*name < '0' || *name > '9')
+            return UINT32_MAX;
+        number = 10 * number + (unsigned)(*name - '0');
+    }
+    return number;
+}
+
+/* Closes what a piece of the list of /proc/self/fd names; how many. The list itself is `dir`. */
+MU_BORROWED static int close_listed(const char *list, long size, unsigned first, unsigned end,
+                                    long dir)
+{
+    int closed = 0;
+    for (long at = 0; at < size;) {
+        const struct dirent64 *entry = (const struct dirent64 *)(const void *)(list + at);
+        unsigned fd = number_of(entry->d_name);
+        if (fd >= first && fd < end && fd != (unsigned)dir)
+            closed += mu__child_call(SYS_close, (long)fd, 0, 0, 0) == 0;
+        at += entry->d_reclen;
+    }
+    return closed;
+}
+
+/*
+ * Before Linux 5.9 there is no close_range. Those that are open are listed, again and again until
+ * there are none, for a list that changes while it is read need not be whole.
+ */
+MU_BORROWED static int close_by_list(unsigned first, unsigned end)
+{
+    _Alignas(struct dirent64) char list[2048];
+    const char *path = "/proc/self/fd";
+    long size;
+    int closed;
+    do {
+        long dir =
+            mu__child_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (dir < 0)
+            return (int)-dir;
+        closed = 0;
+        while ((size = mu__child_call(SYS_getdents64, dir, (long)list, sizeof list, 0)) > 0)
+            closed += close_listed(list, size, first, end, dir);
+        (void)mu__child_call(SYS_close, dir, 0, 0, 0);
+    } while (size == 0 && closed > 0);
+    return (int)-size;
+}
+
 /* Closes `first` to `end`, which is not included: what lies between two targets. */
 MU_BORROWED static int close_between(unsigned first, unsigned end)
 {
     if (first >= end)
         return 0;
-    return (int)-mu__child_call(SYS_close_range, (long)first, (long)end - 1, 0, 0);
+    int error = (int)-mu__child_call(SYS_close_range, (long)first, (long)end - 1, 0, 0);
+    return error == ENOSYS || error == EPERM ? close_by_list(first, end) : error;
 }
 
 MU_BORROWED mu__step mu__child_place_fds(const mu__child_fd *fds, size_t count, int *ret_error)

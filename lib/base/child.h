@@ -11,7 +11,7 @@
  * sanitizers.
  *
  *     mu__child_report report = {0};
- *     pid = mu__child_clone(body, stack, size, CLONE_PIDFD | SIGCHLD, &arg, &pidfd);
+ *     pid = mu__child_clone_pidfd(body, stack, size, SIGCHLD, &arg, &pidfd);
  *     if (report.error) ...       // body has failed at report.step and exited
  *
  * Thread-safety: the maker's thread sleeps until exec; all its signals must be blocked, or a
@@ -90,11 +90,16 @@ typedef struct mu__child_fd {
 } mu__child_fd;
 
 /*
- * clone(2) with CLONE_VM | CLONE_VFORK | flags on `stack`; `ret_pidfd` is written if flags has
- * CLONE_PIDFD. Returns the pid, or -1 and errno.
+ * clone(2) with CLONE_VM | CLONE_VFORK | flags on `stack`. Returns the pid, or -1 and errno.
  */
-pid_t mu__child_clone(int (*body)(void *arg), void *stack, size_t stack_size, int flags, void *arg,
-                      int *ret_pidfd);
+pid_t mu__child_clone(int (*body)(void *arg), void *stack, size_t stack_size, int flags, void *arg);
+
+/*
+ * The same with a pidfd of the child, -1 where there are none: before Linux 5.2 the flag is not
+ * heard, and sandboxes refuse it.
+ */
+pid_t mu__child_clone_pidfd(int (*body)(void *arg), void *stack, size_t stack_size, int flags,
+                            void *arg, int *ret_pidfd);
 
 /* Blocks every signal of the calling thread, libc's internal ones too; the old mask for restore. */
 uint64_t mu__signals_block(void);

@@ -35,6 +35,9 @@
  *                                        <-      FORKED {pid, error, step}   the worker, set up; or
  *                                                                            who could not fork
  *
+ * Where the kernel has no pidfds SPAWNED comes without one. (One that was lost for want of room for
+ * fds is told by the kernel: MSG_CTRUNC.)
+ *
  * Each request has a number, chosen by the host, which its one answer repeats; EXITED has 0. The
  * EXITED of a child never comes before its SPAWNED. Numbers are in the machine's byte order: both
  * ends are on one machine. Lengths and counts are checked against what has arrived before anything
@@ -66,7 +69,7 @@
 
 /* Where a launched warden finds its two fds. */
 #define MU__WARDEN_FD_SOCKET 3
-#define MU__WARDEN_FD_HOST   4 /* a pidfd of the host */
+#define MU__WARDEN_FD_HOST   4 /* a pidfd of the host; not there if its id is an argument */
 
 /* Where a fork server finds its end of the socket pair; what is passed to it has lower targets. */
 #define MU__FORK_SERVER_FD 5

@@ -430,19 +430,27 @@ mu_err mu__child_signal(mu__child *child, int sig, mu__wp_scope scope)
     if (mu__usable(warden->system) == MU_EFORKED)
         return MU_EFORKED; /* the socket is the parent's, and so is the child */
     mu_lock_acquire(&warden->lock);
-    bool exited = child->exited;
+    bool exited = child->exited, by_itself = scope == MU__SCOPE_LEADER && child->pidfd >= 0;
     mu_err err = MU_EWARDEN;
-    if (!exited && scope != MU__SCOPE_LEADER && warden->link) {
+    if (!exited && !by_itself && warden->link) {
         size_t size = mu__wp_encode_signal(++warden->next_request, &ask, data, sizeof data);
         err = mu__warden_send_locked(warden, data, size, NULL, 0); /* its answer says nothing new */
     }
     mu_lock_release(&warden->lock);
     if (exited)
         return MU_ENOTFOUND;
-    if (err == MU_OK)
+    return err == MU_OK ? MU_OK : mu__child_signal_itself(child, sig);
+}
+
+mu_err mu__child_signal_itself(const mu__child *child, int sig)
+{
+    const mu__proc_id id = {child->pid, child->start};
+    if (child->pidfd < 0)
+        return mu__proc_kill(&id, sig);
+    if (child->warden->sys->pidfd_send_signal(child->pidfd, sig, NULL, 0) == 0)
         return MU_OK;
-    if (warden->sys->pidfd_send_signal(child->pidfd, sig, NULL, 0) == 0)
-        return MU_OK;
+    if (mu__pidfd_missing(errno))
+        return mu__proc_kill(&id, sig);
     return errno == ESRCH ? MU_ENOTFOUND : MU_ERRNO(errno);
 }
 

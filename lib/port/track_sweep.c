@@ -254,7 +254,7 @@ static void kill_recorded(sweep *s)
         mu__proc_stat st;
         const mu__proc_id id = {record.child.pid, record.child.start};
         if (record.kind != MU__TRACK_BORN || mu__proc_read_stat(id.pid, &st) != MU_OK ||
-            st.start != id.start || st.state == 'Z' || names_another_run(s, id.pid))
+            st.start != id.start || mu__proc_has_ended(&st) || names_another_run(s, id.pid))
             continue;
         kill_tree(s, &id);
     }
@@ -266,7 +266,7 @@ static bool kill_if_marked(pid_t pid, void *arg)
     char run_id[MU__WP_RUN_ID_MAX];
     mu__proc_stat st;
     /* The start time first: it is what makes sure that the mark is this process's. */
-    if (pid == getpid() || mu__proc_read_stat(pid, &st) != MU_OK || st.state == 'Z')
+    if (pid == getpid() || mu__proc_read_stat(pid, &st) != MU_OK || mu__proc_has_ended(&st))
         return true;
     mu_err err = mu__proc_environ(pid, MU__ENV_RUN_ID, run_id, sizeof run_id);
     if (err == MU_OK && strcmp(run_id, s->run_id) == 0)

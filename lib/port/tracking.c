@@ -563,7 +563,7 @@ static void compare_with_proc(const mu_tracked *item, mu_tracking_report *report
         report_->missing++;
     else if (st.start != item->start_time)
         report_->foreign++;
-    else if (st.state == 'Z' || st.state == 'X')
+    else if (mu__proc_has_ended(&st))
         report_->ending++;
     else
         report_->alive++;

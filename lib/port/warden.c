@@ -23,7 +23,6 @@
 static void make_run_id(char run_id[MU__WP_RUN_ID_MAX]);
 static mu_err launch(mu__warden *warden, mu_error *ret_error);
 static mu_err ask_to_stop(mu__warden *warden, int64_t deadline);
-static void await_end(mu__warden *warden, const mu__link *link, int64_t deadline);
 static void cancel_alarms(mu__warden *warden);
 
 /* ---- start and stop ------------------------------------------------------------------------ */
@@ -99,10 +98,11 @@ void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)
     if (mu__warden_take_link(warden, NULL, &wreck)) {
         mu__io_remove(warden->system, &wreck.link->source);
         if (!obeyed) {
-            (void)warden->sys->pidfd_send_signal(wreck.link->fds.pidfd, SIGKILL, NULL, 0);
+            mu__warden_link_signal(warden->sys, &wreck.link->fds, SIGKILL);
             deadline = mu_deadline(mu__now(warden->system), KILL_MS);
         }
-        await_end(warden, wreck.link, deadline);
+        mu__warden_link_await_end(warden->sys, mu__clock(warden->system), &wreck.link->fds,
+                                  deadline); /* so that no process is left when stop returns */
         mu__warden_clear(warden, &wreck);
         if (!obeyed)
             mu__warden_sweep_after(warden, wreck.last_serial);
@@ -133,7 +133,7 @@ mu__tracking *mu__warden_tracking(const mu__warden *warden)
 int mu__warden_pid(mu__warden *warden)
 {
     mu_lock_acquire(&warden->lock);
-    int pid = warden->link ? (int)warden->link->fds.pid : 0;
+    int pid = warden->link ? (int)warden->link->fds.id.pid : 0;
     mu_lock_release(&warden->lock);
     return pid;
 }
@@ -277,7 +277,7 @@ static mu_err make_link(mu__warden *warden, mu__link **ret_link, mu_error *ret_e
 /* The link is there before it is watched, so that its loss, however early, is seen as its loss. */
 static mu_err publish_link(mu__warden *warden, mu__link *link, mu_error *ret_error)
 {
-    MU__EMIT(mu__hook(warden->system), "warden.start", MU__M({"os_pid", link->fds.pid}),
+    MU__EMIT(mu__hook(warden->system), "warden.start", MU__M({"os_pid", link->fds.id.pid}),
              MU__D({"path", warden->path}, {"run_id", warden->run_id}));
     mu_lock_acquire(&warden->lock);
     warden->link = link;
@@ -357,17 +357,6 @@ static mu_err ask_to_stop(mu__warden *warden, int64_t deadline)
     mu__sleeper_leave(&warden->pending, &pending.sleeper);
     mu_lock_release(&warden->lock);
     return err == MU_OK ? pending.err : err;
-}
-
-/* The process itself, so that none is left when stop returns. */
-static void await_end(mu__warden *warden, const mu__link *link, int64_t deadline)
-{
-    struct pollfd ended = {.fd = link->fds.pidfd, .events = POLLIN};
-    int n;
-    do {
-        int64_t left = mu_ms_left(mu__now(warden->system), deadline);
-        n = warden->sys->poll(&ended, 1, left > INT_MAX ? INT_MAX : (int)left);
-    } while (n < 0 && errno == EINTR);
 }
 
 /* The pid is for people and for tests; the random part makes it unique. */

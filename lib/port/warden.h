@@ -121,7 +121,7 @@ void mu__child_unref(mu__child *child);
 int mu__child_pid(const mu__child *child);
 /* Field 22 of /proc/PID/stat: with the pid, its identity. */
 uint64_t mu__child_start_time(const mu__child *child);
-/* Readable when it has ended; borrowed. */
+/* Readable when it has ended; borrowed. -1: there are no pidfds here. */
 int mu__child_pidfd(const mu__child *child);
 
 /*
@@ -134,7 +134,7 @@ bool mu__child_ending(const mu__child *child);
 /*
  * Sends a signal, KILL of a whole tree included; never blocks, on_exit may call it. MU_OK: on its
  * way. MU_ENOTFOUND: it has exited. If the warden cannot take the request now, or is gone, the
- * signal goes to the leader alone, by its pidfd.
+ * signal goes to the leader alone, by its pidfd or as mu__proc_kill does it.
  */
 mu_err mu__child_signal(mu__child *child, int sig, mu__wp_scope scope);
 

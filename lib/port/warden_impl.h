@@ -92,7 +92,7 @@ struct mu__child {
     int pid;               /* 0: it was gone before anybody could ask, in strict mode */
     int pid_there;         /* its number for the warden, which in strict mode counts for itself */
     uint64_t start;
-    int pidfd;
+    int pidfd; /* -1: there are none here */
     uint64_t serial;
     bool celled; /* it has a cgroup to itself; of whoever starts it, then of whoever ends it */
 
@@ -185,6 +185,9 @@ void mu__warden_alive(mu__warden *warden);
 void mu__warden_tick(mu__alarm *alarm);
 
 /* ---- child.c ------------------------------------------------------------------------------- */
+
+/* Signals it without the warden, by its pidfd, or as mu__proc_kill does where there is none. */
+mu_err mu__child_signal_itself(const mu__child *child, int sig);
 
 /* It has ended, and has been taken out of the list, whose reference is used up. No lock held. */
 void mu__child_finish(mu__child *take_child, const mu__exit *exit);

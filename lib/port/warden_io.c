@@ -21,7 +21,8 @@
 typedef struct incoming {
     mu__wp_header header;
     const uint8_t *body;
-    int fd; /* -1: none came */
+    int fd;       /* -1: none came */
+    bool lost_fd; /* one was sent, and there was no room for it */
 } incoming;
 
 static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size, incoming *ret);
@@ -57,7 +58,7 @@ void mu__warden_lost(mu__link *take_link)
     mu__wreck wreck;
     if (!mu__warden_take_link(warden, link, &wreck))
         return; /* it is stop's, which waits for this callback */
-    MU__EMIT(mu__hook(warden->system), "warden.lost", MU__M({"os_pid", link->fds.pid}),
+    MU__EMIT(mu__hook(warden->system), "warden.lost", MU__M({"os_pid", link->fds.id.pid}),
              MU__D({"path", warden->path}, {"run_id", warden->run_id}));
     mu__warden_ref(warden);
     mu__warden_clear(warden, &wreck);
@@ -86,6 +87,7 @@ static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size
         if (n < 0)
             return MU_ETIMEOUT;
         *ret = (incoming){.body = data + MU__WP_HEADER_SIZE, .fd = -1};
+        ret->lost_fd = message.msg_flags & MSG_CTRUNC;
         (void)mu__wp_take_fds(&message, &ret->fd);
         if (mu__wp_decode_header(data, (size_t)n, &ret->header) == MU_OK)
             return MU_OK;
@@ -125,7 +127,7 @@ static void wake_locked(mu__pending *pending)
     mu__notify(&pending->sleeper.waiter);
 }
 
-/* A child that nobody waits for any more, or that came without its pidfd, has to go. */
+/* A child that nobody waits for any more, or whose pidfd got lost on its way, has to go. */
 static void kill_unwanted_locked(mu__warden *warden, const mu__wp_spawned *spawned)
     MU_REQUIRES(warden->lock)
 {
@@ -161,10 +163,11 @@ static void on_spawned(mu__warden *warden, incoming *message)
     mu_lock_acquire(&warden->lock);
     mu__pending *pending = take_pending_locked(warden, message->header.request);
     bool runs = spawned.error == 0;
-    int pid = runs && message->fd >= 0 ? number_here(warden, spawned.pid, message->fd) : 0;
-    if (runs && (!pending || message->fd < 0)) {
+    bool lost = message->lost_fd || (message->fd < 0 && mu__options(warden->system)->strict);
+    int pid = runs ? number_here(warden, spawned.pid, message->fd) : 0;
+    if (runs && (!pending || lost)) {
         kill_unwanted_locked(warden, &spawned);
-        spawned.error = EMFILE; /* the one reason for an fd to get lost on its way */
+        spawned.error = EMFILE;
         spawned.step = MU__STEP_CLONE;
         runs = false;
     }
@@ -254,7 +257,7 @@ void mu__warden_clear(mu__warden *warden, mu__wreck *wreck)
         mu__child *child = wreck->children;
         wreck->children = child->next;
         /* PDEATHSIG has done it already, unless the child had changed its user since. */
-        (void)warden->sys->pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
+        (void)mu__child_signal_itself(child, SIGKILL);
         mu__child_finish(child, &(mu__exit){.kind = MU__EXIT_LOST, .os_pid = child->pid});
     }
     mu__warden_link_close(&wreck->link->fds);
@@ -276,7 +279,7 @@ static bool sweep_one(pid_t pid, void *arg)
     char mark[MU__WP_MARK_MAX];
     mu__proc_stat st;
     /* The start time first: it is what makes sure that the mark is this process's. */
-    if (mu__proc_read_stat(pid, &st) != MU_OK || st.state == 'Z')
+    if (mu__proc_read_stat(pid, &st) != MU_OK || mu__proc_has_ended(&st))
         return true;
     mu_err err = mu__proc_environ(pid, MU__ENV_CHILD, mark, sizeof mark);
     sweep->hidden |= err == MU_ERRNO(EAGAIN);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,27 +23,48 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LOOK_MS 1
+#define LOOKS   1000
+
+/* What the intermediate tells. */
+struct birth {
+    mu__proc_id id; /* `start` is filled in here, if it is needed */
+    int error;
+    mu__step step;
+};
+
 /* What the two borrowed processes need, made ready by the host's thread. */
 struct plan {
     const char *path;
-    char *argv[3];
+    char *argv[4];
     char *envp[2];
     mu__child_fd fds[5];
+    size_t n_fds;
     void *inner_stack;
     int namespaces;              /* CLONE_NEWxxx of the warden */
     char cgroup_procs[PATH_MAX]; /* "": it stays where it is */
     char uid_map[32], gid_map[32];
-    /* out */
-    mu__child_report report;
-    pid_t pid;
-    int pidfd;
+    mu__child_report report; /* the warden-to-be's */
+    /* the intermediate's message, whose fd is to be filled in */
+    int socket;
+    struct birth birth;
+    struct iovec part;
+    struct msghdr message;
+    int told; /* 0, or errno; in a copy of us, as valgrind makes it, that is for nobody */
+    mu__wp_control control; /* last: it has no fixed size */
 };
 
 static mu_err make_fds(const mu_sys *sys, int pair[2], int *ret_host, int *ret_null);
 static mu_err start(const mu_sys *sys, const char *path, const char *run_id,
                     const mu__warden_place *place, int socket, int host, int null,
                     mu__warden_link *link, mu_error *ret_error);
-static void clone_both(struct plan *plan, void *stack);
+static void give_birth(const mu_sys *sys, struct plan *plan, void *stack, mu__warden_link *link,
+                       struct birth *ret_birth);
+static int clone_both(struct plan *plan, void *stack);
+static int hear_birth(const mu_sys *sys, mu__warden_link *link, struct birth *ret_birth);
+static mu_err identify(const mu_sys *sys, const char *run_id, const mu__warden_place *place,
+                       mu__warden_link *link, mu_error *ret_error);
+static mu_err without_pidfds(mu_error *ret_error);
 static mu_err shake_hands(const mu_sys *sys, const mu_clock *clock, const char *path,
                           const char *run_id, int64_t deadline, const mu__warden_link *link,
                           mu_error *ret_error);
@@ -85,18 +107,19 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
     int64_t deadline = mu_deadline(mu_clock_now(clock), timeout_ms);
     mu_err err = make_fds(sys, pair, &host, &null);
     link.socket = pair[0];
-    if (err == MU_OK) {
-        err = start(sys, path, run_id, place, pair[1], host, null, &link, ret_error);
-    } else {
+    if (err != MU_OK)
         (void)mu_error_set(ret_error, err, "the warden's socket: %s", mu_strerror(err));
-    }
+    else if (host < 0 && place->strict)
+        err = without_pidfds(ret_error);
+    else
+        err = start(sys, path, run_id, place, pair[1], host, null, &link, ret_error);
     close_fd(pair[1]);
     close_fd(host);
     close_fd(null);
     if (err == MU_OK) {
         err = shake_hands(sys, clock, path, run_id, deadline, &link, ret_error);
         if (err != MU_OK)
-            (void)sys->pidfd_send_signal(link.pidfd, SIGKILL, NULL, 0);
+            mu__warden_link_signal(sys, &link, SIGKILL);
     }
     if (err == MU_OK)
         *ret_link = link;
@@ -104,6 +127,37 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
         mu__warden_link_close(&link);
     (void)pthread_setcancelstate(cancel, NULL);
     return err;
+}
+
+void mu__warden_link_signal(const mu_sys *sys, const mu__warden_link *link, int sig)
+{
+    if (link->pidfd >= 0)
+        (void)sys->pidfd_send_signal(link->pidfd, sig, NULL, 0);
+    else
+        (void)mu__proc_kill(&link->id, sig);
+}
+
+static bool is_there(const mu__warden_link *link)
+{
+    mu__proc_stat st;
+    return mu__proc_read_stat(link->id.pid, &st) == MU_OK && st.start == link->id.start &&
+           !mu__proc_has_ended(&st);
+}
+
+void mu__warden_link_await_end(const mu_sys *sys, const mu_clock *clock,
+                               const mu__warden_link *link, int64_t deadline)
+{
+    struct pollfd ended = {.fd = link->pidfd, .events = POLLIN};
+    int n = 0;
+    while (n <= 0 && (link->pidfd >= 0 || is_there(link))) {
+        int64_t left = mu_ms_left(mu_clock_now(clock), deadline);
+        if (left == 0)
+            return;
+        int most = link->pidfd >= 0 ? INT_MAX : LOOK_MS;
+        n = sys->poll(&ended, 1, left > most ? most : (int)left);
+        if (n < 0 && errno != EINTR)
+            return;
+    }
 }
 
 void mu__warden_link_close(mu__warden_link *link)
@@ -122,10 +176,20 @@ static mu_err make_fds(const mu_sys *sys, int pair[2], int *ret_host, int *ret_n
     pair[1] = fds[1];
     /* Of itself: no race, whoever dies. */
     *ret_host = sys->pidfd_open(getpid(), 0);
-    if (*ret_host < 0)
+    if (*ret_host < 0 && !mu__pidfd_missing(errno))
         return MU_ERRNO(errno);
     *ret_null = sys->open("/dev/null", O_RDWR, 0);
     return *ret_null < 0 ? MU_ERRNO(errno) : MU_OK;
+}
+
+/* Without a pidfd the warden is told whom to look for. 0 or an error. */
+static mu_err name_host(char *text, size_t size)
+{
+    mu__proc_stat st;
+    mu_err err = mu__proc_read_stat(getpid(), &st);
+    if (err == MU_OK)
+        (void)snprintf(text, size, "%d.%" PRIu64, (int)getpid(), st.start);
+    return err;
 }
 
 /*
@@ -136,21 +200,25 @@ static mu_err start(const mu_sys *sys, const char *path, const char *run_id,
                     const mu__warden_place *place, int socket, int host, int null,
                     mu__warden_link *link, mu_error *ret_error)
 {
-    char id[MU__WP_RUN_ID_MAX], env[MU__WP_RUN_ID_MAX + sizeof MU__ENV_RUN_ID];
+    char id[MU__WP_RUN_ID_MAX], env[MU__WP_RUN_ID_MAX + sizeof MU__ENV_RUN_ID], host_id[40];
     char name[] = "muster-warden";
     if ((size_t)snprintf(id, sizeof id, "%s", run_id) >= sizeof id)
         return mu_error_set(ret_error, MU_EINVAL, "the run id is too long");
     (void)snprintf(env, sizeof env, MU__ENV_RUN_ID "=%s", id);
+    mu_err err = host < 0 ? name_host(host_id, sizeof host_id) : MU_OK;
+    if (err != MU_OK)
+        return mu_error_set(ret_error, err, "what this process is: %s", mu_strerror(err));
     struct plan plan = {.path = path,
-                        .argv = {name, id, NULL},
+                        .argv = {name, id, host < 0 ? host_id : NULL, NULL},
                         .envp = {env, NULL},
                         .fds = {{null, 0},
                                 {null, 1},
                                 {null, 2},
                                 {socket, MU__WARDEN_FD_SOCKET},
                                 {host, MU__WARDEN_FD_HOST}},
+                        .n_fds = host < 0 ? 4 : 5,
                         .namespaces = place->strict ? CLONE_NEWPID | CLONE_NEWNS : 0,
-                        .pidfd = -1};
+                        .socket = socket};
     if (place->cgroup)
         (void)snprintf(plan.cgroup_procs, sizeof plan.cgroup_procs, "%s/cgroup.procs",
                        place->cgroup);
@@ -158,23 +226,94 @@ static mu_err start(const mu_sys *sys, const char *path, const char *run_id,
     if (!stacks)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory to start the warden");
     plan.inner_stack = stacks + MU__CHILD_STACK;
-    clone_both(&plan, stacks);
-    if (place->strict && plan.report.step == MU__STEP_CLONE && plan.report.error == EPERM) {
+    struct birth birth;
+    give_birth(sys, &plan, stacks, link, &birth);
+    if (place->strict && birth.step == MU__STEP_CLONE && birth.error == EPERM) {
         plan.namespaces |= CLONE_NEWUSER; /* what everybody may */
-        plan.report = (mu__child_report){0};
         (void)snprintf(plan.uid_map, sizeof plan.uid_map, "%u %u 1\n", geteuid(), geteuid());
         (void)snprintf(plan.gid_map, sizeof plan.gid_map, "%u %u 1\n", getegid(), getegid());
-        clone_both(&plan, stacks);
+        give_birth(sys, &plan, stacks, link, &birth);
     }
     free(stacks);
-    link->pidfd = plan.pidfd;
-    link->pid = plan.pid;
-    if (plan.report.error == 0)
-        return MU_OK;
+    if (birth.error == 0)
+        return identify(sys, run_id, place, link, ret_error);
     return mu_error_set(
-        ret_error, plan.report.step == MU__STEP_EXECVE ? MU_EWARDEN : MU_ERRNO(plan.report.error),
+        ret_error, birth.step == MU__STEP_EXECVE ? MU_EWARDEN : MU_ERRNO(birth.error),
         "%s: %s%s: %s", path, place->strict ? "in namespaces, as option strict wants it: " : "",
-        mu__step_text(plan.report.step), strerror(plan.report.error));
+        mu__step_text(birth.step), strerror(birth.error));
+}
+
+/* Makes both processes; `ret_birth` says how it went. */
+static void give_birth(const mu_sys *sys, struct plan *plan, void *stack, mu__warden_link *link,
+                       struct birth *ret_birth)
+{
+    plan->report = (mu__child_report){0};
+    plan->birth = (struct birth){.step = MU__STEP_NONE};
+    plan->told = 0;
+    plan->part = (struct iovec){&plan->birth, sizeof plan->birth};
+    plan->message = (struct msghdr){.msg_iov = &plan->part, .msg_iovlen = 1};
+    mu__wp_attach_fds(&plan->message, &plan->control, &(int){-1}, 1);
+    *ret_birth = (struct birth){.step = MU__STEP_DETACH};
+    ret_birth->error = clone_both(plan, stack);
+    if (ret_birth->error == 0)
+        ret_birth->error = hear_birth(sys, link, ret_birth);
+}
+
+/* It was sent before the intermediate ended: it is there. 0 or errno; then the socket's end ends
+ * what there may be. */
+static int hear_birth(const mu_sys *sys, mu__warden_link *link, struct birth *ret_birth)
+{
+    mu__wp_control control;
+    struct iovec part = {ret_birth, sizeof *ret_birth};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t size;
+    do {
+        mu__wp_expect_fds(&message, &control, 1);
+        size = sys->recvmsg(link->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (size < 0 && errno == EINTR);
+    if (size < 0)
+        return errno;
+    (void)mu__wp_take_fds(&message, &link->pidfd);
+    if (size != (ssize_t)sizeof *ret_birth)
+        return EPROTO;
+    link->id = ret_birth->id;
+    return message.msg_flags & MSG_CTRUNC ? EMFILE : ret_birth->error;
+}
+
+/*
+ * Without a pidfd that works it is known by its start time, which counts if the process shows the
+ * run id: it may have ended, and its number be somebody's, before it was looked at.
+ */
+static mu_err identify(const mu_sys *sys, const char *run_id, const mu__warden_place *place,
+                       mu__warden_link *link, mu_error *ret_error)
+{
+    char mark[MU__WP_RUN_ID_MAX];
+    mu__proc_stat st;
+    mu_err err = MU_ERRNO(EAGAIN);
+    if (link->pidfd >= 0 && sys->pidfd_send_signal(link->pidfd, 0, NULL, 0) != 0 &&
+        mu__pidfd_missing(errno)) {
+        close_fd(link->pidfd);
+        link->pidfd = -1;
+    }
+    if (link->pidfd < 0 && place->strict)
+        return without_pidfds(ret_error);
+    for (int look = 0; link->pidfd < 0 && err == MU_ERRNO(EAGAIN) && look < LOOKS; look++) {
+        if (look > 0)
+            (void)sys->poll(NULL, 0, LOOK_MS); /* it is in the middle of execve */
+        err = mu__proc_read_stat(link->id.pid, &st);
+        if (err == MU_OK)
+            err = mu__proc_environ(link->id.pid, MU__ENV_RUN_ID, mark, sizeof mark);
+        if (err == MU_OK && strcmp(mark, run_id) == 0)
+            link->id.start = st.start;
+    }
+    return MU_OK;
+}
+
+/* The numbers of a namespace say nothing outside, nor the host's anything inside. */
+static mu_err without_pidfds(mu_error *ret_error)
+{
+    return mu_error_set(ret_error, MU_ENOTSUP,
+                        "option strict needs pidfds (Linux 5.3), and there are none here");
 }
 
 MU_BORROWED static void write_file(struct plan *plan, mu__step step, const char *path,
@@ -219,7 +358,7 @@ MU_BORROWED static int warden_body(void *arg)
         write_file(plan, MU__STEP_CGROUP, plan->cgroup_procs, "0");
     if (plan->namespaces)
         enter_namespaces(plan);
-    mu__step step = mu__child_place_fds(plan->fds, 5, &error);
+    mu__step step = mu__child_place_fds(plan->fds, plan->n_fds, &error);
     if (step != MU__STEP_NONE)
         mu__child_fail(&plan->report, step, error);
     (void)mu__child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
@@ -227,39 +366,46 @@ MU_BORROWED static int warden_body(void *arg)
     mu__child_fail(&plan->report, MU__STEP_EXECVE, (int)-result);
 }
 
+/* What it cannot tell it undoes; then `told` says why. */
 MU_BORROWED static int intermediate_body(void *arg)
 {
     struct plan *plan = arg;
-    int pidfd = -1;
-    plan->pid = mu__child_clone(warden_body, plan->inner_stack, MU__CHILD_STACK,
-                                CLONE_PIDFD | SIGCHLD | plan->namespaces, plan, &pidfd);
-    if (plan->pid < 0) {
-        mu__child_fail(&plan->report, MU__STEP_CLONE, errno);
-    }
-    if (plan->report.error) {
-        (void)mu__child_call(SYS_wait4, plan->pid, 0, __WALL, 0);
-        (void)mu__child_call(SYS_close, pidfd, 0, 0, 0);
-        pidfd = -1;
-    }
-    plan->pidfd = pidfd;
-    for (;;)
-        (void)mu__child_call(SYS_exit_group, 0, 0, 0, 0);
+    int *passed = (int *)(void *)CMSG_DATA(CMSG_FIRSTHDR(&plan->message));
+    struct birth *birth = &plan->birth;
+    birth->id.pid = mu__child_clone_pidfd(warden_body, plan->inner_stack, MU__CHILD_STACK,
+                                          SIGCHLD | plan->namespaces, plan, passed);
+    birth->step = birth->id.pid < 0 ? MU__STEP_CLONE : plan->report.step;
+    birth->error = birth->id.pid < 0 ? errno : plan->report.error;
+    if (*passed < 0)
+        plan->message.msg_controllen = 0;
+    long sent;
+    do
+        sent = mu__child_call(SYS_sendmsg, plan->socket, (long)&plan->message, MSG_NOSIGNAL, 0);
+    while (sent == -EINTR);
+    if (birth->id.pid > 0 && sent < 0)
+        (void)mu__child_call(SYS_kill, birth->id.pid, SIGKILL, 0, 0);
+    if (birth->id.pid > 0 && (birth->error || sent < 0))
+        (void)mu__child_call(SYS_wait4, birth->id.pid, 0, __WALL, 0);
+    plan->told = sent < 0 ? (int)-sent : 0;
+    return 0; /* clone(2) makes an exit of it */
 }
 
-static void clone_both(struct plan *plan, void *stack)
+/* 0 or errno: nothing was started. */
+static int clone_both(struct plan *plan, void *stack)
 {
+    int error = 0;
     uint64_t mask = mu__signals_block();
-    pid_t middle =
-        mu__child_clone(intermediate_body, stack, MU__CHILD_STACK, CLONE_FILES, plan, NULL);
+    pid_t middle = mu__child_clone(intermediate_body, stack, MU__CHILD_STACK, 0, plan);
     if (middle < 0) {
-        plan->report.error = errno;
-        plan->report.step = MU__STEP_DETACH;
+        error = errno;
     } else {
         /* A host thread that waits for everything with __WALL may have been faster: no matter. */
         while (waitpid(middle, NULL, __WCLONE) < 0 && errno == EINTR)
             ;
+        error = plan->told;
     }
     mu__signals_restore(mask);
+    return error;
 }
 
 static mu_err judge_welcome(const uint8_t *data, ssize_t size, const char *path,

@@ -182,7 +182,7 @@ static void adopt(fork_request *r, children *c, const mu__proc_stat *st)
         return;
     }
     int pidfd = (int)syscall(SYS_pidfd_open, st->pid, 0);
-    if (pidfd < 0) {
+    if (pidfd < 0 && !mu__pidfd_missing(errno)) {
         int error = errno;
         (void)kill(st->pid, SIGKILL);
         finish(r, error, MU__STEP_STAT);

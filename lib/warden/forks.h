@@ -8,7 +8,7 @@
  * FORKED from the new process, which says that it is set up as spawn.c would have done it, or where
  * it failed. So the warden waits for nobody, and a server makes the next one meanwhile.
  *
- *     asked --FORKED--> adopted: pidfd opened, in the table, SPAWNED answered
+ *     asked --FORKED--> adopted: pidfd opened (if there are any), in the table, SPAWNED answered
  *       |  \--FORKED with an error, or the server is gone--> SPAWNED answered with the errno
  *       FORKING: its pid is known; if it ends before FORKED, it is adopted first and then reaped
  *

@@ -12,6 +12,17 @@ static host_state open_packet(packet *p, const uint8_t *data, size_t size, const
 static int read_apart(packet *p, int memfd);
 static host_state send_packet(host *h, const uint8_t *data, size_t size, int fd);
 
+bool host_has_ended(const host *h)
+{
+    mu__proc_stat st;
+    if (h->pidfd >= 0)
+        return false; /* poll tells */
+    mu_err err = mu__proc_read_stat(h->id.pid, &st);
+    if (err != MU_OK) /* or it could not be looked at just now */
+        return err == MU_ERRNO(ENOENT) || err == MU_ERRNO(ESRCH);
+    return st.start != h->id.start || mu__proc_has_ended(&st);
+}
+
 host_state host_receive(host *h, packet *ret_packet)
 {
     static uint8_t data[MU__WP_HEADER_SIZE + MU__WP_INLINE_MAX];

@@ -1,8 +1,10 @@
 /*
- * warden/host.h - the host, as the warden sees it: a socket and a pidfd.
+ * warden/host.h - the host, as the warden sees it: a socket and a process.
  *
  * How the end of the host is known: its pidfd becomes readable when the process is gone, however it
- * went, also while a forked copy of it keeps the socket open. The end of the socket with the host
+ * went, also while a forked copy of it keeps the socket open. Where there are no pidfds, the same
+ * is known by pid and start time, looked at every HOST_LOOK_MS; and mostly sooner, since the
+ * socket ends with the host that has no copy. The end of the socket with the host
  * alive means that nobody holds the other end any more - the host exec'd something else, or closed
  * all its fds - so that nobody will ever ask for these children again: that ends the system too.
  *
@@ -18,6 +20,7 @@
 #ifndef MU_WARDEN_HOST_H
 #define MU_WARDEN_HOST_H
 
+#include "base/proc.h"
 #include "base/warden_proto.h"
 
 #include <stdbool.h>
@@ -29,9 +32,12 @@ typedef enum host_state {
     HOST_GONE
 } host_state;
 
+#define HOST_LOOK_MS 100
+
 typedef struct host {
     int socket;
-    int pidfd;
+    int pidfd;      /* -1: there are none here */
+    mu__proc_id id; /* counts then */
     bool
         short_of_memory; /* the last send failed for want of kernel memory: poll cannot tell when */
     bool answer_waits;
@@ -48,6 +54,9 @@ typedef struct packet {
     int fds[MU__WP_FDS_MAX];
     size_t n_fds;
 } packet;
+
+/* Where there is no pidfd that says so: is it? */
+bool host_has_ended(const host *h);
 
 /* One packet. HOST_OK: the caller releases it. */
 host_state host_receive(host *h, packet *ret_packet);

@@ -2,11 +2,12 @@
  * muster-warden - owns every child of one muster system.
  *
  * The host launches it (port/warden_launch.h) with a socket on fd 3, a pidfd of the host on fd 4
- * and the run id as its argument. It has one thread and one loop:
+ * and the run id as its argument; where there are no pidfds, with the host's pid and start time as
+ * second argument. It has one thread and one loop:
  *
  *     SIGCHLD       reap, kill what the dead left behind, tell the host
  *     socket        one request at a time, one answer each (requests.h)
- *     host's pidfd  the host is gone, however it went: kill everything, leave
+ *     host's pidfd  the host is gone, however it went: kill everything, leave (host.h)
  *
  * It is no child of the host, and it ignores every signal that can be ignored: a terminal's Ctrl-C
  * or a service manager's SIGTERM concern the host, whose end the warden learns of anyway. It is a
@@ -21,6 +22,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,7 +36,7 @@
 #define SWEEP_NS      (MU_SECOND / 2) /* how long a hidden stranger is looked at often; then seldom */
 #define SELDOM_MS     250
 
-static bool set_up(warden *w, const char *run_id);
+static bool set_up(warden *w, const char *run_id, const char *host_id);
 static void serve(warden *w);
 static void on_children(warden *w);
 static size_t forks_poll(const warden *w, struct pollfd *fds);
@@ -55,9 +57,10 @@ int main(int argc, char **argv)
         (void)fprintf(stdout, "muster-warden, protocol %u\n", MU__WP_VERSION);
         return 0;
     }
-    if (argc != 2 || !set_up(&w, argv[1])) {
+    bool launched = argc == 2 || argc == 3;
+    if (!launched || !set_up(&w, argv[1], argc == 3 ? argv[2] : NULL)) {
         (void)fprintf(stderr, "muster-warden is started by libmuster, not by hand (%s)\n",
-                      argc == 2 ? strerror(errno) : "no run id");
+                      launched ? strerror(errno) : "no run id");
         return 2;
     }
     serve(&w);
@@ -66,15 +69,31 @@ int main(int argc, char **argv)
     _exit(0);
 }
 
-static bool set_up(warden *w, const char *run_id)
+/* `host_id`: "pid.start", NULL: there is a pidfd. */
+static bool take_host(host *h, const char *host_id)
+{
+    int pid = 0;
+    if (fcntl(h->socket, F_SETFD, FD_CLOEXEC) != 0)
+        return false;
+    if (!host_id)
+        return fcntl(h->pidfd, F_SETFD, FD_CLOEXEC) == 0;
+    h->pidfd = -1;
+    if (sscanf(host_id, "%d.%" SCNu64, &pid, &h->id.start) != 2 || pid <= 0) {
+        errno = EINVAL;
+        return false;
+    }
+    h->id.pid = pid;
+    return true;
+}
+
+static bool set_up(warden *w, const char *run_id, const char *host_id)
 {
     if (strlen(run_id) >= sizeof w->run_id || run_id[0] == '\0') {
         errno = EINVAL;
         return false;
     }
     (void)snprintf(w->run_id, sizeof w->run_id, "%s", run_id);
-    if (fcntl(w->host.socket, F_SETFD, FD_CLOEXEC) != 0 ||
-        fcntl(w->host.pidfd, F_SETFD, FD_CLOEXEC) != 0)
+    if (!take_host(&w->host, host_id))
         return false;
     /* Blocked is ignored, but for SIGCHLD, which the signalfd hears; children unblock all. */
     (void)mu__signals_block();
@@ -99,7 +118,7 @@ static void serve(warden *w)
                                                    {.fd = w->host.socket, .events = events}};
         size_t servers = forks_poll(w, fds + 3);
         (void)poll(fds, 3 + servers, next_look_ms(w));
-        if (fds[0].revents)
+        if (fds[0].revents || host_has_ended(&w->host))
             return;
         if (fds[1].revents)
             on_children(w);
@@ -179,7 +198,7 @@ static int next_look_ms(const warden *w)
     if (w->host.short_of_memory)
         return RETRY_MS;
     if (w->sweep_until == 0)
-        return -1;
+        return w->host.pidfd < 0 ? HOST_LOOK_MS : -1;
     return mu_clock_now(&mu__clock_monotonic) < w->sweep_until ? RETRY_MS : SELDOM_MS;
 }
 

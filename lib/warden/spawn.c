@@ -55,8 +55,7 @@ void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__w
         *ret = (mu__wp_spawned){.error = ENOSYS, .step = MU__STEP_SECCOMP};
         return;
     }
-    pid_t pid =
-        mu__child_clone(child_body, stack, sizeof stack, CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    pid_t pid = mu__child_clone_pidfd(child_body, stack, sizeof stack, SIGCHLD, &plan, &pidfd);
     if (pid < 0) {
         *ret = (mu__wp_spawned){.error = errno, .step = MU__STEP_CLONE};
         return;

@@ -19,7 +19,10 @@
 
 #include "warden/children.h"
 
-/* Fills `ret` in every case; on success the child is in the table and *ret_pidfd is open. */
+/*
+ * Fills `ret` in every case; on success the child is in the table and *ret_pidfd is open, or -1
+ * where there are no pidfds.
+ */
 void spawn_child(children *c, const mu__wp_spawn *spec, const int *passed, mu__wp_spawned *ret,
                  int *ret_pidfd);
 

@@ -80,6 +80,47 @@ MU_TEST(host, H1_nothing_is_left_wherever_and_however_the_host_ends, .timeout = 
         end_host((way)(i % WAYS), rand() % (400 * MU_TEST_SCALE));
 }
 
+/* An idle pool; says who its warden is. */
+MU_ROLE(idle_host)
+{
+    static fault_rig rig;
+    fault_prepare(&rig, 3, NULL, NULL);
+    if (argc > 1)
+        rig.pool.options.start_method = MU_START_FORK_SERVER;
+    fault_open(&rig);
+    mu_tracking_info info;
+    mu_check_ok(mu_tracking_info_get(rig.pool.system, &info));
+    printf("%d\n", info.warden_pid);
+    for (;;)
+        pause();
+    return 0;
+}
+
+/* Nobody is left who could kill them: they leave because their requests have ended. */
+static void check_idle_workers_leave(const char *forked)
+{
+    mu_role host = mu_role_start("idle_host", forked, NULL);
+    int warden = atoi(mu_role_line(&host, RIG_STARTUP_MS));
+    const mu__proc_id self = mu_marked_host(host.pid);
+    mu_check_eq(kill(warden, SIGSTOP), 0);
+    mu_check_eq(kill(host.pid, SIGKILL), 0);
+    bool left = mu_poll_until(mu_marked_by(self) == 1, 10000);
+    mu_check_msg(left, "%d processes", mu_marked_by(self));
+    mu_check_eq(kill(warden, SIGCONT), 0);
+    mu_wait_until(mu_marked_by(self) == 0, 10000);
+    (void)mu_role_end(&host, 5000);
+}
+
+MU_TEST(host, H1_idle_workers_leave_a_host_that_is_killed_while_its_warden_is_stopped)
+{
+    check_idle_workers_leave(NULL);
+}
+
+MU_TEST(host, H1_so_do_forked_ones_and_their_server)
+{
+    check_idle_workers_leave("forked");
+}
+
 /* ---- H3 ------------------------------------------------------------------------------------ */
 
 /* What a forked copy does with the pool of its parent; 0 if each call says what it should. */

@@ -119,7 +119,7 @@ MU_TEST(confine, another_users_child_dies_with_its_warden)
     const peer_spawn spawn = {.script = "trap '' TERM; exec sleep 1000", .more = as_nobody};
     mu__wp_spawned child = peer_spawn_child(&p, &spawn, NULL);
     mu_check_eq(child.error, 0);
-    mu_check_eq(mu__sys_real.pidfd_send_signal(p.link.pidfd, SIGKILL, NULL, 0), 0);
+    mu__warden_link_signal(&mu__sys_real, &p.link, SIGKILL);
     mu_wait_until(processes_of_run(p.run_id) == 0, 10000);
     peer_drop(&p);
 }

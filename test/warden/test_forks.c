@@ -52,7 +52,7 @@ MU_TEST(forks, a_child_of_a_fork_server_is_a_child_like_any_other)
     mu__proc_stat st;
     mu_check_eq(made.error, 0);
     mu_check_ok(mu__proc_read_stat(made.pid, &st));
-    mu_check_eq(st.ppid, p.link.pid);
+    mu_check_eq(st.ppid, p.link.id.pid);
     mu_check_eq(st.start, made.start);
     mu_check_eq(peer_signal(&p, &made, SIGKILL, MU__SCOPE_LEADER), 0);
     check_exits(&p, &made, CLD_KILLED, SIGKILL);
@@ -85,7 +85,7 @@ MU_TEST(forks, a_pid_that_is_no_new_child_of_the_wardens_is_not_believed)
     mu_check_gt(made.pid, 1);
     mu_check_ne(made.pid, server.pid);
     mu_check_ne(made.pid, other.pid);
-    mu_check_ne(made.pid, p.link.pid);
+    mu_check_ne(made.pid, p.link.id.pid);
     mu_check(process_exists(server.pid) && process_exists(other.pid));
     peer_stop(&p);
 }

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/proc.h"
+#include "support/mu_role.h"
 #include "support/mu_test.h"
 
 /* The worst offspring: ignores SIGTERM, leaves its session, and a daemon that scrubbed its marks.
@@ -181,6 +183,41 @@ MU_TEST(host_end, h4_children_outlive_the_thread_that_started_the_warden)
     mu_check_eq(mu_poll_until(peer_signal(&p, child, 0, MU__SCOPE_LEADER) != 0, 100), false);
     free(child);
     peer_stop(&p);
+}
+
+static void *host_a_child(void *arg)
+{
+    peer *p = arg;
+    peer_start(p);
+    (void)peer_sh(p, "exec sleep 1000");
+    puts(p->run_id);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+MU_ROLE(host_without_its_first_thread)
+{
+    static peer p;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, host_a_child, &p) == 0)
+        pthread_exit(NULL);
+    return 1;
+}
+
+/* The process has not ended, though /proc says Z of its first thread. */
+MU_TEST(host_end, h4_children_outlive_the_first_thread_of_the_host)
+{
+    char run_id[MU__WP_RUN_ID_MAX];
+    mu__proc_stat st;
+    mu_role host = mu_role_start("host_without_its_first_thread", NULL);
+    snprintf(run_id, sizeof run_id, "%s", mu_role_line(&host, 10000));
+    mu_wait_until(mu__proc_read_stat(host.pid, &st) == MU_OK && st.state == 'Z', 10000);
+    mu_check(!mu__proc_has_ended(&st));
+    mu_check_eq(mu_poll_until(processes_of_run(run_id) < 2, 300), false);
+    mu_check_eq(kill(host.pid, SIGKILL), 0);
+    check_nothing_is_left(run_id);
+    mu_check_eq(mu_role_end(&host, 10000), -SIGKILL);
 }
 
 static volatile sig_atomic_t child_signals;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -186,4 +187,49 @@ MU_TEST(strict, is_refused_where_the_kernel_has_no_namespaces)
 MU_TEST(strict, is_refused_where_there_are_too_many_namespaces)
 {
     check_refused_where_clone_says(ENOSPC);
+}
+
+/* ---- where there are no pidfds ------------------------------------------------------------- */
+
+static int missing_pidfd_open(pid_t pid, unsigned flags)
+{
+    (void)pid;
+    (void)flags;
+    errno = ENOSYS;
+    return -1;
+}
+
+static int missing_pidfd_send_signal(int pidfd, int sig, siginfo_t *info, unsigned flags)
+{
+    (void)pidfd;
+    (void)sig;
+    (void)info;
+    (void)flags;
+    errno = ENOSYS;
+    return -1;
+}
+
+static void check_refused(const mu_sys *sys)
+{
+    char path[PATH_MAX], run_id[64];
+    mu__warden_link link = MU__WARDEN_LINK_INIT;
+    mu_error error = MU_ERROR_INIT;
+    (void)snprintf(run_id, sizeof run_id, "%d-test-refused", (int)getpid());
+    mu_check_ok(mu__warden_find(NULL, path, sizeof path, &error));
+    mu_check_eq(mu__warden_launch(sys, &mu__clock_monotonic, path, run_id,
+                                  &(mu__warden_place){.strict = true}, 5000 * MU_TEST_SCALE, &link,
+                                  &error),
+                MU_ENOTSUP);
+    mu_check(strstr(error.message, "strict needs pidfds") != NULL);
+    mu_check_eq(link.socket, -1);
+    mu_wait_until(processes_of_run(run_id) == 0, 10000);
+}
+
+MU_TEST(strict, it_is_refused_with_clear_words_where_there_are_no_pidfds)
+{
+    mu_sys no_open = mu__sys_real, no_signal = mu__sys_real;
+    no_open.pidfd_open = missing_pidfd_open;
+    no_signal.pidfd_send_signal = missing_pidfd_send_signal;
+    check_refused(&no_open);
+    check_refused(&no_signal); /* a sandbox that lets them be made and not used */
 }

@@ -89,7 +89,7 @@ MU_TEST(warden, gives_a_child_default_signals_whatever_the_host_has)
     mu_check_ok(mu__proc_read_stat(child.pid, &st));
     mu_check_eq(st.pgrp, child.pid);
     mu_check_eq(st.session, child.pid);
-    mu_check_eq(st.ppid, p.link.pid);
+    mu_check_eq(st.ppid, p.link.id.pid);
 
     peer_stop(&p);
     sigprocmask(SIG_SETMASK, &old_mask, NULL);
@@ -460,7 +460,7 @@ MU_TEST(warden, takes_its_children_along_when_it_is_killed)
     peer_start(&p);
     for (int i = 0; i < 4; i++)
         (void)peer_sh(&p, "trap '' TERM; exec sleep 1000");
-    mu_check_eq(mu__sys_real.pidfd_send_signal(p.link.pidfd, SIGKILL, NULL, 0), 0);
+    mu__warden_link_signal(&mu__sys_real, &p.link, SIGKILL);
     mu_wait_until(processes_of_run(p.run_id) == 0, 1000);
     peer_drop(&p);
 }
@@ -471,7 +471,7 @@ MU_TEST(warden, ignores_the_signals_of_terminals_and_service_managers)
     const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGALRM};
     peer_start(&p);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        mu_check_eq(mu__sys_real.pidfd_send_signal(p.link.pidfd, signals[i], NULL, 0), 0);
+        mu_check_eq(kill(p.link.id.pid, signals[i]), 0);
     (void)peer_sh(&p, "exit 0");
     peer_stop(&p);
 }

@@ -170,7 +170,7 @@ mu__wp_spawned peer_spawn_child(peer *p, const peer_spawn *spawn, int *ret_pidfd
     mu__wp_header header = receive_answer(p, p->requests, body, &pidfd);
     mu_check_eq(header.op, MU__WP_SPAWNED);
     mu_check_ok(mu__wp_decode_spawned(body, header.body_size, &spawned));
-    mu_check_eq(pidfd >= 0, spawned.error == 0);
+    mu_check_eq(pidfd >= 0, spawned.error == 0 && p->link.pidfd >= 0);
     if (ret_pidfd)
         *ret_pidfd = pidfd;
     else if (pidfd >= 0)
@@ -225,10 +225,13 @@ void peer_stop(peer *p)
 
 void peer_drop(peer *p)
 {
-    struct pollfd ended = {.fd = p->link.pidfd, .events = POLLIN};
+    mu__proc_stat st;
     close(p->link.socket);
-    mu_check_eq(poll(&ended, 1, 5000 * MU_TEST_SCALE), 1);
-    close(p->link.pidfd);
+    p->link.socket = -1;
+    mu__warden_link_await_end(&mu__sys_real, &mu__clock_monotonic, &p->link,
+                              mu_clock_now(&mu__clock_monotonic) + 5 * MU_SECOND * MU_TEST_SCALE);
+    mu_check(mu__proc_read_stat(p->link.id.pid, &st) != MU_OK || mu__proc_has_ended(&st));
+    mu__warden_link_close(&p->link);
     mu_wait_until(processes_of_run(p->run_id) == 0, 1000);
 }
 
@@ -267,7 +270,7 @@ void peer_check_refused(peer *p, const peer_spawn *spawn, int error, mu__step st
     mu__wp_spawned spawned = peer_spawn_child(p, spawn, NULL);
     mu_check_eq(spawned.error, error);
     mu_check_str(mu__step_text(spawned.step), mu__step_text(step));
-    mu_check_ok(mu__proc_children(p->link.pid, children, 8, &count));
+    mu_check_ok(mu__proc_children(p->link.id.pid, children, 8, &count));
     mu_check_eq(count, 0u);
 }
 
