@@ -123,7 +123,7 @@ static mu__child *child_new(mu__warden *warden, const mu__child_spec *spec)
 static mu_err attempt(mu__warden *warden, errand *e, mu__child *child, int64_t deadline,
                       mu__pending *pending, mu_error *ret_error)
 {
-    *pending = (mu__pending){.child = child, .err = MU_EWARDEN};
+    *pending = (mu__pending){.child = child, .in_turn = e->spec.server_pid == 0, .err = MU_EWARDEN};
     mu_err err = send_spawn(warden, e, pending, deadline, ret_error);
     if (err != MU_OK)
         return err;

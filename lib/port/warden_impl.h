@@ -38,6 +38,7 @@ typedef struct mu__pending {
     mu__sleeper sleeper; /* first: the list is one of sleepers */
     uint64_t request;
     mu__child *child; /* of a spawn: filled in by the answer; else NULL */
+    bool in_turn;     /* a spawn that is answered before any later request is */
     mu_err err;       /* MU_EWARDEN: it was lost */
     int32_t error;    /* errno that the warden answered */
     uint32_t step;
@@ -76,7 +77,8 @@ struct mu__warden {
     size_t n_cells MU_GUARDED_BY(lock);
 
     mu__alarm watch_alarm;
-    _Atomic int silence; /* ticks since it has said anything */
+    _Atomic int silence;  /* ticks since it has said anything */
+    _Atomic int refusals; /* in a row */
 
     /* Repeated looks for what a lost warden's children left; the I/O thread's, then stop's. */
     mu__alarm sweep_alarm;
@@ -183,6 +185,16 @@ mu_err mu__warden_watch(mu__warden *warden);
 void mu__warden_alive(mu__warden *warden);
 /* The alarm. */
 void mu__warden_tick(mu__alarm *alarm);
+
+/* What a message says of who sent it. */
+typedef enum mu__conduct {
+    MU__CONDUCT_OPEN,    /* nothing: news that nobody asked for */
+    MU__CONDUCT_HONEST,  /* an answer that a warden may give */
+    MU__CONDUCT_REFUSAL, /* one that none gives to a request of ours, or no message at all */
+    MU__CONDUCT_BREACH   /* a request was passed over: it will never be answered */
+} mu__conduct;
+/* MU_EWARDEN: that was too much; it has been killed, and is to be taken for lost. */
+mu_err mu__warden_judge(mu__warden *warden, const mu__link *link, mu__conduct conduct);
 
 /* ---- child.c ------------------------------------------------------------------------------- */
 

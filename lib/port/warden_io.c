@@ -26,10 +26,10 @@ typedef struct incoming {
 } incoming;
 
 static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size, incoming *ret);
-static void handle(mu__warden *warden, incoming *message);
-static void on_spawned(mu__warden *warden, incoming *message);
-static void on_done(mu__warden *warden, const incoming *message);
-static void on_exited(mu__warden *warden, const incoming *message);
+static mu__conduct handle(mu__warden *warden, incoming *message);
+static mu__conduct on_spawned(mu__warden *warden, incoming *message);
+static mu__conduct on_done(mu__warden *warden, const incoming *message);
+static mu__conduct on_exited(mu__warden *warden, const incoming *message);
 
 void mu__warden_readable(mu__io_source *source, uint32_t events)
 {
@@ -41,10 +41,11 @@ void mu__warden_readable(mu__io_source *source, uint32_t events)
     for (int i = 0; i < BATCH && err == MU_OK; i++) {
         incoming message;
         err = receive(warden, link->fds.socket, data, sizeof data, &message);
-        if (err == MU_OK) {
-            mu__warden_alive(warden);
-            handle(warden, &message);
-        }
+        if (err != MU_OK && err != MU_EDECODE)
+            break;
+        mu__warden_alive(warden);
+        mu__conduct conduct = err == MU_OK ? handle(warden, &message) : MU__CONDUCT_REFUSAL;
+        err = mu__warden_judge(warden, link, conduct);
     }
     if (err == MU_EWARDEN)
         mu__warden_lost(link);
@@ -71,7 +72,7 @@ void mu__warden_lost(mu__link *take_link)
     mu__warden_unref(warden);
 }
 
-/* MU_ETIMEOUT: nothing there; MU_EWARDEN: end. What cannot be understood is skipped. */
+/* MU_ETIMEOUT: nothing there; MU_EWARDEN: end; MU_EDECODE: something that is no message. */
 static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size, incoming *ret)
 {
     mu__wp_control control;
@@ -93,19 +94,22 @@ static mu_err receive(mu__warden *warden, int socket, uint8_t *data, size_t size
             return MU_OK;
         if (ret->fd >= 0)
             (void)close(ret->fd);
+        return MU_EDECODE;
     }
 }
 
-static void handle(mu__warden *warden, incoming *message)
+static mu__conduct handle(mu__warden *warden, incoming *message)
 {
+    mu__conduct conduct = MU__CONDUCT_REFUSAL;
     if (message->header.op == MU__WP_SPAWNED)
-        on_spawned(warden, message);
+        conduct = on_spawned(warden, message);
     else if (message->header.op == MU__WP_DONE)
-        on_done(warden, message);
+        conduct = on_done(warden, message);
     else if (message->header.op == MU__WP_EXITED)
-        on_exited(warden, message);
+        conduct = on_exited(warden, message);
     if (message->fd >= 0)
         (void)close(message->fd);
+    return conduct;
 }
 
 static mu__pending *take_pending_locked(mu__warden *warden, uint64_t request)
@@ -125,6 +129,27 @@ static void wake_locked(mu__pending *pending)
 {
     atomic_store(&pending->sleeper.done, true);
     mu__notify(&pending->sleeper.waiter);
+}
+
+/* Its requests are handled one by one: with a later answer there, these have been passed over. */
+static bool passed_over_locked(mu__warden *warden, uint64_t answered) MU_REQUIRES(warden->lock)
+{
+    for (mu__sleeper *at = warden->pending; at; at = at->next) {
+        const mu__pending *pending = (const mu__pending *)at;
+        if (pending->in_turn && pending->request < answered)
+            return true;
+    }
+    return false;
+}
+
+/* A start may fail for want of something, or in a step of its own. */
+static bool is_honest(const mu__wp_spawned *spawned)
+{
+    int error = spawned->error;
+    if (error == 0)
+        return spawned->pid > 1;
+    return (spawned->step > MU__STEP_REQUEST && spawned->step < MU__STEP_LIMIT_) ||
+           error == ENOMEM || error == EMFILE || error == ENFILE;
 }
 
 /* A child that nobody waits for any more, or whose pidfd got lost on its way, has to go. */
@@ -147,56 +172,62 @@ static void kill_unwanted_locked(mu__warden *warden, const mu__wp_spawned *spawn
  * A strict warden counts in a namespace of its own. A child that is reaped already has no number
  * any more: 0.
  */
-static int number_here(const mu__warden *warden, int there, int pidfd)
+static int number_here(const mu__warden *warden, const mu__wp_spawned *spawned, int pidfd)
 {
     pid_t pid = 0;
     if (!mu__options(warden->system)->strict)
-        return there;
+        return spawned->pid;
     return mu__proc_of_pidfd(pidfd, &pid) == MU_OK ? pid : 0;
 }
 
-static void on_spawned(mu__warden *warden, incoming *message)
+static void adopt_locked(mu__warden *warden, mu__child *child, const mu__wp_spawned *spawned,
+                         int pid, int *take_pidfd) MU_REQUIRES(warden->lock)
+{
+    child->pid = pid;
+    child->pid_there = spawned->pid;
+    child->start = spawned->start;
+    child->pidfd = *take_pidfd;
+    child->exit.os_pid = pid;
+    *take_pidfd = -1;
+    (void)mu__child_ref(child);
+    child->next = warden->children;
+    warden->children = child;
+}
+
+static mu__conduct on_spawned(mu__warden *warden, incoming *message)
 {
     mu__wp_spawned spawned;
     if (mu__wp_decode_spawned(message->body, message->header.body_size, &spawned) != MU_OK)
-        return;
+        return MU__CONDUCT_REFUSAL;
     mu_lock_acquire(&warden->lock);
     mu__pending *pending = take_pending_locked(warden, message->header.request);
-    bool runs = spawned.error == 0;
+    bool honest = is_honest(&spawned), runs = honest && spawned.error == 0;
     bool lost = message->lost_fd || (message->fd < 0 && mu__options(warden->system)->strict);
-    int pid = runs ? number_here(warden, spawned.pid, message->fd) : 0;
     if (runs && (!pending || lost)) {
         kill_unwanted_locked(warden, &spawned);
         spawned.error = EMFILE;
         spawned.step = MU__STEP_CLONE;
         runs = false;
     }
-    if (runs) {
-        mu__child *child = pending->child;
-        child->pid = pid;
-        child->pid_there = spawned.pid;
-        child->start = spawned.start;
-        child->pidfd = message->fd;
-        child->exit.os_pid = pid;
-        message->fd = -1;
-        (void)mu__child_ref(child);
-        child->next = warden->children;
-        warden->children = child;
-    }
+    if (runs)
+        adopt_locked(warden, pending->child, &spawned, number_here(warden, &spawned, message->fd),
+                     &message->fd);
     if (pending) {
-        pending->err = MU_OK;
+        pending->err = honest ? MU_OK : MU_EWARDEN;
         pending->error = spawned.error;
         pending->step = spawned.step;
         wake_locked(pending);
     }
+    bool breach = passed_over_locked(warden, message->header.request);
     mu_lock_release(&warden->lock);
+    return breach ? MU__CONDUCT_BREACH : honest ? MU__CONDUCT_HONEST : MU__CONDUCT_REFUSAL;
 }
 
-static void on_done(mu__warden *warden, const incoming *message)
+static mu__conduct on_done(mu__warden *warden, const incoming *message)
 {
     mu__wp_done done;
     if (mu__wp_decode_done(message->body, message->header.body_size, &done) != MU_OK)
-        return;
+        return MU__CONDUCT_REFUSAL;
     mu_lock_acquire(&warden->lock);
     mu__pending *pending = take_pending_locked(warden, message->header.request);
     if (pending) {
@@ -204,15 +235,18 @@ static void on_done(mu__warden *warden, const incoming *message)
         pending->error = done.error;
         wake_locked(pending);
     }
+    bool breach = passed_over_locked(warden, message->header.request);
     mu_lock_release(&warden->lock);
+    bool refused = done.error == EPROTO || done.error == ENOSYS || done.error == EBADMSG;
+    return breach ? MU__CONDUCT_BREACH : refused ? MU__CONDUCT_REFUSAL : MU__CONDUCT_HONEST;
 }
 
-static void on_exited(mu__warden *warden, const incoming *message)
+static mu__conduct on_exited(mu__warden *warden, const incoming *message)
 {
     mu__wp_exited exited;
     mu__child *child = NULL;
     if (mu__wp_decode_exited(message->body, message->header.body_size, &exited) != MU_OK)
-        return;
+        return MU__CONDUCT_REFUSAL;
     mu_lock_acquire(&warden->lock);
     for (mu__child **at = &warden->children; *at; at = &(*at)->next) {
         if ((*at)->pid_there == exited.pid && (*at)->start == exited.start) {
@@ -230,6 +264,7 @@ static void on_exited(mu__warden *warden, const incoming *message)
                            .max_rss_kb = exited.max_rss_kb};
     if (child)
         mu__child_finish(child, &exit);
+    return MU__CONDUCT_OPEN;
 }
 
 /* ---- loss ---------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /*
- * A warden that neither serves nor dies (port/warden.h). Runs in the I/O thread.
+ * A warden that does not die and does not serve (port/warden.h). Runs in the I/O thread.
  *
  * A dead warden is learned of from its socket. One that is stopped, hangs in the kernel or loops
  * says nothing at all: deaths of workers are not told, and starts wait for their deadline. So it is
@@ -9,6 +9,12 @@
  *                            TICKS: SIGKILL, and lost, as if it had died
  *
  * Ticks are counted, not time: of a host that was stopped itself, for an hour, one tick is late.
+ *
+ * And one that answers, but not as a warden does: it has been damaged, or is another program. What
+ * it says of a start that failed is believed - no memory, no program of that name, no permission -
+ * since the next one would say the same, and all children die with this one. Not believed is that
+ * it does not understand a request, or what cannot be understood itself. REFUSALS of that in a row
+ * are too many; and once is too often that a later request is answered before an earlier one.
  */
 #include <signal.h>
 #include <stddef.h>
@@ -19,6 +25,7 @@
 
 #define TICKS      10
 #define DEFAULT_MS 10000
+#define REFUSALS   3
 
 static int64_t tick_ms(const mu__warden *warden)
 {
@@ -29,6 +36,7 @@ static int64_t tick_ms(const mu__warden *warden)
 mu_err mu__warden_watch(mu__warden *warden)
 {
     mu__warden_alive(warden);
+    atomic_store(&warden->refusals, 0);
     return mu__alarm_set(warden->system, &warden->watch_alarm,
                          mu_deadline(mu__now(warden->system), tick_ms(warden)));
 }
@@ -70,4 +78,20 @@ void mu__warden_tick(mu__alarm *alarm)
         (void)mu__alarm_set(warden->system, alarm,
                             mu_deadline(mu__now(warden->system), tick_ms(warden)));
     }
+}
+
+mu_err mu__warden_judge(mu__warden *warden, const mu__link *link, mu__conduct conduct)
+{
+    if (conduct == MU__CONDUCT_OPEN)
+        return MU_OK;
+    int refusals = conduct == MU__CONDUCT_HONEST   ? 0
+                   : conduct == MU__CONDUCT_BREACH ? REFUSALS
+                                                   : atomic_load(&warden->refusals) + 1;
+    atomic_store(&warden->refusals, refusals);
+    if (refusals < REFUSALS)
+        return MU_OK;
+    MU__EMIT(mu__hook(warden->system), "warden.refused", MU__M({"os_pid", link->fds.id.pid}),
+             MU__D({"path", warden->path}, {"run_id", warden->run_id}));
+    mu__warden_link_signal(warden->sys, &link->fds, SIGKILL);
+    return MU_EWARDEN;
 }

@@ -1,0 +1,195 @@
+/* Wardens that neither serve nor die: silent ones, and such as refuse what they are asked. */
+#include "port/warden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <muster/timer.h>
+
+#include "base/sys.h"
+#include "port/warden_launch.h"
+#include "support/mu_test.h"
+#include "warden_world.h"
+
+/* ---- wardens that say nothing --------------------------------------------------------------- */
+
+enum { SILENCE_MS = 3000 };
+
+MU_TEST(warden_watch, one_that_was_stopped_is_continued_and_loses_nobody)
+{
+    world w;
+    mu__exit exit;
+    world_begin_with(&w, mu__sys_real.pidfd_send_signal, SILENCE_MS);
+    mu__child *dies = world_start_sh(&w, "exec sleep 1000"),
+              *lives = world_start_sh(&w, "exec sleep 1000");
+    int pid = mu__warden_pid(w.warden);
+    mu_check_eq(kill(pid, SIGSTOP), 0);
+    mu_check_ok(mu__child_signal(dies, SIGTERM, MU__SCOPE_LEADER));
+    mu_check_ok(mu__child_wait(dies, world_soon(&w), &exit));
+    mu_check_eq((int)exit.kind, MU__EXIT_SIGNAL);
+    mu_check_eq(exit.status, SIGTERM);
+    mu_check(!mu__child_exited(lives, NULL));
+    mu_check_eq(mu__warden_pid(w.warden), pid);
+    mu_check_eq(atomic_load(&w.hung) + atomic_load(&w.lost), 0);
+    mu__child_unref(dies);
+    mu__child_unref(lives);
+    world_end(&w);
+}
+
+static _Atomic int kills_to_drop;
+
+/* It does not go on, as one that hangs does not; and perhaps does not die for a while either. */
+static int signal_in_vain(int pidfd, int sig, siginfo_t *info, unsigned flags)
+{
+    if (sig == SIGCONT || (sig == SIGKILL && atomic_fetch_sub(&kills_to_drop, 1) > 0))
+        return 0;
+    return mu__sys_real.pidfd_send_signal(pidfd, sig, info, flags);
+}
+
+static void hang(int kills)
+{
+    world w;
+    mu__exit exit;
+    mu__child *children[3], *none = NULL;
+    world_begin_with(&w, signal_in_vain, SILENCE_MS);
+    if (!world_has_pidfds(&w)) { /* no signal of the library's can be held back */
+        world_end(&w);
+        return;
+    }
+    atomic_store(&kills_to_drop, kills);
+    for (int i = 0; i < 3; i++)
+        children[i] = world_start_sh(&w, "trap '' TERM; setsid sleep 1000 & sleep 1000; :");
+    int first = mu__warden_pid(w.warden);
+    mu_check_eq(kill(first, SIGSTOP), 0);
+    mu_check_err(world_try_sh(&w, "exit 0", &none, NULL),
+                 MU_EWARDEN); /* long before its deadline */
+    for (int i = 0; i < 3; i++) {
+        mu_check_ok(mu__child_wait(children[i], world_soon(&w), &exit));
+        mu_check_eq((int)exit.kind, MU__EXIT_LOST);
+        mu__child_unref(children[i]);
+    }
+    mu_check_eq(atomic_load(&w.hung), 1);
+    mu_check_eq(atomic_load(&w.lost), 1);
+    mu_wait_until(world_marked(&w) == 0, 5000);
+    mu__child *child = world_start_sh(&w, "exit 3");
+    mu_check_ok(mu__child_wait(child, world_soon(&w), &exit));
+    mu_check_eq(exit.status, 3);
+    mu_check_ne(mu__warden_pid(w.warden), first);
+    mu__child_unref(child);
+    (void)kill(first, SIGKILL); /* a stopped one that nobody kills is there for ever */
+    world_end(&w);
+}
+
+MU_TEST(warden_watch, one_that_hangs_is_killed_and_replaced_and_everybody_is_told)
+{
+    hang(0);
+}
+
+MU_TEST(warden_watch, one_that_cannot_even_be_killed_is_replaced_all_the_same)
+{
+    hang(1);
+}
+
+/* ---- wardens that refuse -------------------------------------------------------------------- */
+
+static void write_program(const char *path, const char *text, mode_t mode)
+{
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
+    mu_check_msg(fd >= 0, "%s: %s", path, strerror(errno));
+    mu_check_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* The first that is launched lies (lying_warden.py), the next is real. It has ten seconds for a
+ * word, so that a slow liar is not taken for a silent one. */
+static void outlive_a_liar(const char *how)
+{
+    world w;
+    mu__exit exit;
+    char dir[] = "/tmp/muster-test-XXXXXX", once[64], program[64], real[PATH_MAX],
+         text[PATH_MAX + 256];
+    mu_check(mkdtemp(dir));
+    snprintf(once, sizeof once, "%s/once", dir);
+    snprintf(program, sizeof program, "%s/warden", dir);
+    mu_check_ok(mu__warden_find(NULL, real, sizeof real, NULL));
+    snprintf(text, sizeof text,
+             "#!/bin/sh\nexec /usr/bin/python3 " MU_TEST_ROOT
+             "/port/lying_warden.py %s %s %s \"$@\"\n",
+             how, once, real);
+    write_program(program, text, 0700);
+    write_program(once, "", 0600);
+    world_begin_program(&w, program, mu__sys_real.pidfd_send_signal, 0);
+    int liar = mu__warden_pid(w.warden);
+    mu__child *child = NULL;
+    mu_error error = MU_ERROR_INIT;
+    mu_err err;
+    int refused = 0;
+    int64_t until = world_soon(&w);
+    while ((err = world_try_sh(&w, "exit 3", &child, &error)) !=
+           MU_OK) { /* long before its deadline */
+        mu_check_msg(err == MU_EWARDEN, "%s: %s", mu_err_name(err), error.message);
+        refused++;
+        mu_check_lt(mu_now(w.system), until);
+        mu_error_clear(&error);
+    }
+    mu_check_gt(refused, 0);
+    mu_check_ok(mu__child_wait(child, world_soon(&w), &exit));
+    mu_check_eq(exit.status, 3);
+    mu_check_ne(mu__warden_pid(w.warden), liar);
+    mu_wait_until(atomic_load(&w.lost) == 1, 10000);
+    mu_check_eq(atomic_load(&w.refused), 1);
+    mu__child_unref(child);
+    world_end(&w);
+    mu_check_eq(unlink(program), 0);
+    mu_check_eq(rmdir(dir), 0);
+}
+
+MU_TEST(warden_watch, one_that_refuses_every_request_is_replaced)
+{
+    outlive_a_liar("refuse");
+}
+
+MU_TEST(warden_watch, one_that_fails_in_steps_that_there_are_not_is_replaced)
+{
+    outlive_a_liar("invent");
+}
+
+MU_TEST(warden_watch, one_that_says_what_nobody_understands_is_replaced)
+{
+    outlive_a_liar("babble"); /* asked each second */
+}
+
+MU_TEST(warden_watch, one_that_passes_a_start_over_is_replaced)
+{
+    outlive_a_liar("pass_over");
+}
+
+/* What the next one would say as well is no refusal: the children of this one live. */
+MU_TEST(warden_watch, one_whose_starts_fail_for_good_reasons_stays)
+{
+    world w;
+    world_begin(&w);
+    int pid = mu__warden_pid(w.warden);
+    mu__child *lives = world_start_sh(&w, "exec sleep 1000");
+    char none[] = "none", *argv[] = {none, NULL}, *envp[] = {NULL};
+    mu__child_spec spec = MU__CHILD_SPEC_INIT;
+    spec.path = "/no/such/program";
+    spec.argv = argv;
+    spec.envp = envp;
+    for (int i = 0; i < 10; i++) {
+        mu__child *child = NULL;
+        mu_check_err(mu__child_spawn(w.warden, &spec, world_soon(&w), &child, NULL),
+                     MU_ERRNO(ENOENT));
+    }
+    mu_check_eq(mu__warden_pid(w.warden), pid);
+    mu_check(!mu__child_exited(lives, NULL));
+    mu__child_unref(lives);
+    world_end(&w);
+}
