@@ -2,9 +2,12 @@
 #include "base/sys.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -62,6 +65,10 @@ const mu_sys mu__sys_real = {
     .memfd_create = memfd_create,
     .open = real_open,
     .openat = real_openat,
+    .mkdir = mkdir,
+    .renameat = renameat,
+    .flock = flock,
+    .ftruncate = ftruncate,
     .pidfd_open = real_pidfd_open,
     .pidfd_send_signal = real_pidfd_send_signal,
     .read = read,

@@ -44,6 +44,13 @@ typedef struct mu_sys {
     int (*memfd_create)(const char *name, unsigned flags);
     int (*open)(const char *path, int flags, mode_t mode);
     int (*openat)(int dir_fd, const char *path, int flags, mode_t mode);
+    /* names */
+    int (*mkdir)(const char *path, mode_t mode);
+    int (*renameat)(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path);
+    /* files */
+    int (*flock)(int fd, int operation);
+    int (*ftruncate)(int fd, off_t size);
+    /* processes */
     int (*pidfd_open)(pid_t pid, unsigned flags);
     int (*pidfd_send_signal)(int pidfd, int sig, siginfo_t *info, unsigned flags);
     /* data */

@@ -45,16 +45,17 @@ static void sweep_file(const mu_sys *sys, int dir_fd, const char *name, const mu
 static bool kill_run(sweep *s);
 static void drop_unfinished(int dir_fd, const char *name);
 
-void mu__track_sweep(const mu_sys *sys, int dir_fd, const mu__track_run *here,
-                     const mu_event_hook *hook, mu__track_swept *ret_swept)
+mu_err mu__track_sweep(const mu_sys *sys, int dir_fd, const mu__track_run *here,
+                       const mu_event_hook *hook, mu__track_swept *ret_swept)
 {
     *ret_swept = (mu__track_swept){0};
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = sys->openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
+        mu_err err = MU_ERRNO(errno);
         if (fd >= 0)
             (void)close(fd);
-        return;
+        return err;
     }
     const struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
@@ -73,6 +74,7 @@ void mu__track_sweep(const mu_sys *sys, int dir_fd, const mu__track_run *here,
             drop_unfinished(dir_fd, entry->d_name);
     }
     (void)closedir(dir);
+    return MU_OK;
 }
 
 mu__track_verdict mu__track_judge(const mu__track_signs *signs)
@@ -183,13 +185,14 @@ static void sweep_file(const mu_sys *sys, int dir_fd, const char *name, const mu
     (void)snprintf(run_id, sizeof run_id, "%.*s", (int)(strlen(name) - strlen(MU__TRACK_SUFFIX)),
                    name);
     /* Not to wait for the writer of a pipe, and not to take a terminal. */
-    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int fd =
+        sys->openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
     if (fd < 0) {
         if (errno != ENOENT)
             refuse(name, errno == ELOOP ? "a symbolic link" : strerror(errno), hook, swept);
         return;
     }
-    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    bool locked = sys->flock(fd, LOCK_EX | LOCK_NB) == 0;
     struct stat st;
     if (!mu__track_is_ours(fd, &why)) {
         refuse(name, why, hook, swept);

@@ -36,9 +36,12 @@ typedef struct mu__track_swept {
     uint64_t files, processes, refused;
 } mu__track_swept;
 
-/* `here`: of the boot and namespace that this process is in. Events say what is done. */
-void mu__track_sweep(const mu_sys *sys, int dir_fd, const mu__track_run *here,
-                     const mu_event_hook *hook, mu__track_swept *ret_swept);
+/*
+ * `here`: of the boot and namespace that this process is in. Events say what is done. MU_ESYS +
+ * errno if the directory cannot be listed; a file that cannot be looked at is refused and stays.
+ */
+mu_err mu__track_sweep(const mu_sys *sys, int dir_fd, const mu__track_run *here,
+                       const mu_event_hook *hook, mu__track_swept *ret_swept);
 
 /* What is known about a file, and what is to be done with it: the table above. */
 typedef struct mu__track_signs {

@@ -1,6 +1,6 @@
 /*
- * The register of a system's processes and its file (port/tracking.h, muster/tracking.h). Called by
- * warden.c and child.c; calls track_record.c and track_sweep.c.
+ * The register of a system's processes and its file (port/tracking.h). Called by warden.c and
+ * child.c; calls track_record.c and track_sweep.c. What it tells is track_info.c's.
  */
 #include "port/tracking.h"
 
@@ -19,10 +19,9 @@
 #include "base/buffer.h"
 #include "base/child.h"
 #include "base/event.h"
-#include "base/lock.h"
 #include "base/proc.h"
 #include "port/track_sweep.h"
-#include "port/warden.h"
+#include "port/tracking_impl.h"
 #include "runtime/actor.h"
 #include "runtime/runtime.h"
 
@@ -30,26 +29,6 @@
 #define REWRITE_SIZE                                                                               \
     (64u * 1024) /* a file over this is written anew when most of it is history                    \
                   */
-
-struct mu__tracking {
-    mu_system *system;
-    const mu_sys *sys;
-    mu__track_record run;
-    char *dir; /* NULL: no file */
-    int dir_fd;
-    char name[MU__WP_RUN_ID_MAX + 8];
-    mu__track_swept swept;
-
-    mu_lock lock;
-    mu_tracked *items MU_GUARDED_BY(lock); /* the oldest first */
-    size_t count MU_GUARDED_BY(lock), capacity MU_GUARDED_BY(lock);
-    mu__buffer pending MU_GUARDED_BY(lock); /* lines on their way to the file */
-    bool writing MU_GUARDED_BY(lock);       /* by one thread, without the lock; fd is its */
-    bool rewrite MU_GUARDED_BY(lock);       /* the file lacks something, or is long */
-    mu_tracking_stats stats MU_GUARDED_BY(lock);
-
-    int fd; /* with the lock of the file; the writer's */
-};
 
 static mu_err choose_dir(mu__tracking *t, const char *dir, mu_error *ret_error);
 static mu_err open_dir(mu__tracking *t, mu_error *ret_error);
@@ -65,9 +44,15 @@ static mu_err describe_boot(const mu_sys *sys, mu__track_run *run)
     int fd = sys->open("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
     if (fd < 0 && errno != ENOENT)
         return MU_ERRNO(errno);
-    ssize_t n = fd >= 0 ? read(fd, run->boot_id, sizeof run->boot_id - 1) : 0;
+    ssize_t n = 0;
+    do
+        n = fd >= 0 ? sys->read(fd, run->boot_id, sizeof run->boot_id - 1) : 0;
+    while (n < 0 && errno == EINTR);
+    int error = errno;
     if (fd >= 0)
         (void)close(fd);
+    if (n < 0)
+        return MU_ERRNO(error);
     run->boot_id[n > 0 ? strcspn(run->boot_id, "\n") : 0] = '\0';
     if (!run->boot_id[0])
         (void)snprintf(run->boot_id, sizeof run->boot_id, "-");
@@ -124,8 +109,9 @@ static mu_err open_file(mu__tracking *t, mu_err known, mu_error *ret_error)
         err = mu_error_set(ret_error, known, "tracking_dir %s: what this process is: %s", dir,
                            mu_strerror(known));
     if (err == MU_OK) {
-        mu__track_sweep(t->sys, t->dir_fd, &t->run.run, mu__hook(t->system), &t->swept);
-        err = begin_file(t);
+        err = mu__track_sweep(t->sys, t->dir_fd, &t->run.run, mu__hook(t->system), &t->swept);
+        if (err == MU_OK)
+            err = begin_file(t);
         if (err != MU_OK)
             (void)mu_error_set(ret_error, err, "tracking_dir %s: %s", dir, mu_strerror(err));
     }
@@ -217,7 +203,7 @@ static mu_err choose_dir(mu__tracking *t, const char *dir, mu_error *ret_error)
 static mu_err open_dir(mu__tracking *t, mu_error *ret_error)
 {
     struct stat st;
-    bool made = mkdir(t->dir, 0700) == 0;
+    bool made = t->sys->mkdir(t->dir, 0700) == 0;
     if (!made && errno != EEXIST)
         return mu_error_set(ret_error, MU_ERRNO(errno), "making tracking_dir %s: %s", t->dir,
                             strerror(errno));
@@ -356,7 +342,7 @@ static mu_err append(mu__tracking *t, const mu__buffer *text)
         return MU_ERRNO(errno);
     mu_err err = write_whole(t->sys, t->fd, mu__buffer_data(text), mu__buffer_size(text));
     if (err != MU_OK)
-        (void)!ftruncate(t->fd, st.st_size);
+        (void)t->sys->ftruncate(t->fd, st.st_size);
     return err;
 }
 
@@ -372,13 +358,13 @@ static mu_err write_anew(mu__tracking *t, const mu__buffer *text)
     if (fd < 0)
         return MU_ERRNO(errno);
     mu_err err = MU_OK;
-    if (fchmod(fd, 0600) != 0 || flock(fd, LOCK_EX | LOCK_NB) != 0)
+    if (fchmod(fd, 0600) != 0 || t->sys->flock(fd, LOCK_EX | LOCK_NB) != 0)
         err = MU_ERRNO(errno);
     else if (!mu__track_is_ours(fd, &why))
         err = MU_ERRNO(EPERM);
     if (err == MU_OK)
         err = write_whole(t->sys, fd, mu__buffer_data(text), mu__buffer_size(text));
-    if (err == MU_OK && renameat(t->dir_fd, made, t->dir_fd, t->name) != 0)
+    if (err == MU_OK && t->sys->renameat(t->dir_fd, made, t->dir_fd, t->name) != 0)
         err = MU_ERRNO(errno);
     if (err != MU_OK) {
         (void)unlinkat(t->dir_fd, made, 0);
@@ -469,164 +455,4 @@ static void report(const mu__tracking *t, const char *dir, const char *why)
 {
     MU__EMIT(mu__hook(t->system), "tracking.failed", MU__M({"errors", 1}),
              MU__D({"directory", dir}, {"reason", why}));
-}
-
-/* ---- muster/tracking.h --------------------------------------------------------------------- */
-
-static mu_err tracking_of(mu_system *system, mu__tracking **ret_tracking)
-{
-    mu_err err = mu__usable(system);
-    if (err == MU_EFORKED)
-        return err;
-    mu__warden *warden = mu__warden_of(system);
-    if (!warden)
-        return MU_ENOTSUP;
-    *ret_tracking = mu__warden_tracking(warden);
-    return MU_OK;
-}
-
-mu_err mu_tracking_list(mu_system *system, mu_tracked **ret_list, size_t *ret_count)
-{
-    mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
-    if (err != MU_OK)
-        return err;
-    mu_lock_acquire(&t->lock);
-    mu_tracked *list = t->sys->alloc((t->count + 1) * sizeof *list);
-    if (list) {
-        if (t->count > 0)
-            memcpy(list, t->items, t->count * sizeof *list);
-        *ret_list = list;
-        *ret_count = t->count;
-    }
-    mu_lock_release(&t->lock);
-    return list ? MU_OK : MU_ENOMEM;
-}
-
-mu_err mu_tracking_find(mu_system *system, int os_pid, mu_tracked *ret_tracked)
-{
-    mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
-    if (err != MU_OK)
-        return err;
-    err = MU_ENOTFOUND;
-    mu_lock_acquire(&t->lock);
-    for (size_t i = 0; i < t->count && err != MU_OK; i++) {
-        if (t->items[i].os_pid == os_pid) {
-            *ret_tracked = t->items[i];
-            err = MU_OK;
-        }
-    }
-    mu_lock_release(&t->lock);
-    return err;
-}
-
-mu_err mu_tracking_info_get(mu_system *system, mu_tracking_info *ret_info)
-{
-    mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
-    if (err != MU_OK)
-        return err;
-    const mu__track_run *run = &t->run.run;
-    mu_tracking_info info = {.pid_namespace = run->pid_ns,
-                             .host_pid = run->host_pid,
-                             .host_start_time = run->host_start,
-                             .warden_pid = mu__warden_pid(mu__warden_of(system))};
-    (void)snprintf(info.run_id, sizeof info.run_id, "%s", run->run_id);
-    (void)snprintf(info.boot_id, sizeof info.boot_id, "%s", run->boot_id);
-    if (t->dir)
-        (void)snprintf(info.file, sizeof info.file, "%s/%s", t->dir, t->name);
-    *ret_info = info;
-    return MU_OK;
-}
-
-mu_err mu_tracking_stats_get(mu_system *system, mu_tracking_stats *ret_stats)
-{
-    mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
-    if (err != MU_OK)
-        return err;
-    mu_lock_acquire(&t->lock);
-    *ret_stats = t->stats;
-    ret_stats->tracked = t->count;
-    mu_lock_release(&t->lock);
-    ret_stats->swept_files = t->swept.files;
-    ret_stats->swept_processes = t->swept.processes;
-    ret_stats->refused_files = t->swept.refused;
-    return MU_OK;
-}
-
-static void compare_with_proc(const mu_tracked *item, mu_tracking_report *report_)
-{
-    mu__proc_stat st;
-    if (mu__proc_read_stat(item->os_pid, &st) != MU_OK)
-        report_->missing++;
-    else if (st.start != item->start_time)
-        report_->foreign++;
-    else if (mu__proc_has_ended(&st))
-        report_->ending++;
-    else
-        report_->alive++;
-}
-
-/* How many processes the text names that are in the list, which loses them. */
-static size_t cross_off(const char *data, size_t size, mu_tracked *list, size_t count,
-                        mu_tracking_report *report_)
-{
-    mu__track_record record;
-    size_t at = 0, crossed = 0;
-    while (mu__track_next(data, size, &at, &record)) {
-        if (record.kind == MU__TRACK_BORN)
-            report_->file_living++;
-        if (record.kind == MU__TRACK_GONE && report_->file_living > 0)
-            report_->file_living--;
-        for (size_t i = 0; record.kind == MU__TRACK_BORN && i < count; i++) {
-            if (list[i].serial == record.child.serial && list[i].os_pid == record.child.pid) {
-                list[i].os_pid = 0;
-                crossed++;
-            }
-        }
-    }
-    report_->file_torn = size - at;
-    return crossed;
-}
-
-static mu_err compare_with_file(mu__tracking *t, mu_tracked *list, size_t count,
-                                mu_tracking_report *report_)
-{
-    const char *why;
-    size_t size = 0;
-    int fd = t->sys->openat(t->dir_fd, t->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-    if (fd < 0)
-        return MU_OK; /* it has been taken away: not ok, and nothing to count */
-    bool ours = mu__track_is_ours(fd, &why);
-    char *data = ours ? mu__track_read(t->sys, fd, &size) : NULL;
-    (void)close(fd);
-    if (data)
-        report_->file_ok =
-            cross_off(data, size, list, count, report_) == count && report_->file_torn == 0;
-    free(data);
-    return MU_OK;
-}
-
-mu_err mu_tracking_validate(mu_system *system, mu_tracking_report *ret_report)
-{
-    mu__tracking *t;
-    mu_tracked *list = NULL;
-    size_t count = 0;
-    mu_tracking_report seen = {.file_ok = false};
-    mu_err err = tracking_of(system, &t);
-    if (err == MU_OK)
-        err = mu_tracking_list(system, &list, &count);
-    if (err != MU_OK)
-        return err;
-    for (size_t i = 0; i < count; i++)
-        compare_with_proc(&list[i], &seen);
-    seen.file_ok = t->dir == NULL;
-    if (t->dir)
-        err = compare_with_file(t, list, count, &seen);
-    free(list);
-    if (err == MU_OK)
-        *ret_report = seen;
-    return err;
 }

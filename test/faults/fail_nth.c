@@ -132,6 +132,46 @@ static int fail_openat(int dir_fd, const char *path, int flags, mode_t mode)
     return OR_REAL(FAIL_OPEN, -1, openat(dir_fd, path, flags, mode));
 }
 
+static int fail_mkdir(const char *path, mode_t mode)
+{
+    return OR_REAL(FAIL_MKDIR, -1, mkdir(path, mode));
+}
+
+static int fail_renameat(int old_dir, const char *old_path, int new_dir, const char *new_path)
+{
+    return OR_REAL(FAIL_RENAMEAT, -1, renameat(old_dir, old_path, new_dir, new_path));
+}
+
+static int fail_flock(int fd, int operation)
+{
+    return OR_REAL(FAIL_FLOCK, -1, flock(fd, operation));
+}
+
+/*
+ * A file is cut only after a write that failed. So the n-th write is the one that counts: half of
+ * it is written, and what is there of it can then not be cut off again.
+ */
+static _Atomic bool torn;
+
+static bool tears(int fd, const void *data, size_t size)
+{
+    if (!fails(FAIL_FTRUNCATE))
+        return false;
+    int error = errno;
+    (void)!mu__sys_real.write(fd, data, size / 2);
+    atomic_store(&torn, true);
+    errno = error;
+    return true;
+}
+
+static int fail_ftruncate(int fd, off_t size)
+{
+    if (!atomic_exchange(&torn, false))
+        return mu__sys_real.ftruncate(fd, size);
+    errno = EIO;
+    return -1;
+}
+
 static int fail_pidfd_open(pid_t pid, unsigned flags)
 {
     return OR_REAL(FAIL_PIDFD_OPEN, -1, pidfd_open(pid, flags));
@@ -158,6 +198,8 @@ static ssize_t fail_write(int fd, const void *data, size_t size)
     mode_t kind = error == EINTR || fstat(fd, &file) != 0 ? 0 : file.st_mode & S_IFMT;
     if (error != EINTR && kind != (error == EAGAIN ? S_IFIFO : S_IFREG))
         return mu__sys_real.write(fd, data, size);
+    if (kind == S_IFREG && tears(fd, data, size))
+        return -1;
     return OR_REAL(FAIL_WRITE, -1, write(fd, data, size));
 }
 
@@ -200,6 +242,10 @@ const mu_sys *fail_table(void)
     table.memfd_create = fail_memfd_create;
     table.open = fail_open;
     table.openat = fail_openat;
+    table.mkdir = fail_mkdir;
+    table.renameat = fail_renameat;
+    table.flock = fail_flock;
+    table.ftruncate = fail_ftruncate;
     table.pidfd_open = fail_pidfd_open;
     table.pidfd_send_signal = fail_pidfd_send_signal;
     table.read = fail_read;

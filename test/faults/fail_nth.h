@@ -37,6 +37,10 @@
     X(FAIL_TIMERFD_CREATE, "timerfd_create")                                                       \
     X(FAIL_MEMFD_CREATE, "memfd_create")                                                           \
     X(FAIL_OPEN, "open")                                                                           \
+    X(FAIL_MKDIR, "mkdir")                                                                         \
+    X(FAIL_RENAMEAT, "renameat")                                                                   \
+    X(FAIL_FLOCK, "flock")                                                                         \
+    X(FAIL_FTRUNCATE, "write, then ftruncate")                                                     \
     X(FAIL_PIDFD_OPEN, "pidfd_open")                                                               \
     X(FAIL_PIDFD_SEND_SIGNAL, "pidfd_send_signal")                                                 \
     X(FAIL_READ, "read")                                                                           \

@@ -68,7 +68,7 @@ ROWS = [
      "    (void)rc;\n    return MU_OK;", "faults_failures", "start_of_a_pool"),
     ("R3", "lib/port/channel.c", "    if (!channel)\n        err = MU_ENOMEM;\n    else if", "    if", "faults_failures",
      "start_of_a_pool"),
-    ("R4", "lib/port/tracking.c", "        (void)!ftruncate(t->fd, st.st_size);\n", "        ;\n", "port_tracking", "R4_"),
+    ("R4", "lib/port/tracking.c", "        (void)t->sys->ftruncate(t->fd, st.st_size);\n", "        ;\n", "port_tracking", "R4_"),
     ("R6", "lib/pool/table.c", "length >= pool->options.max_queue_size", "false",
      "faults_concurrency", "R6_"),
     ("R7", "lib/port/port.c",

@@ -39,9 +39,16 @@ static const fault faults[] = {
     {FAIL_OPEN, EMFILE},
     {FAIL_OPEN, ENFILE},
     {FAIL_OPEN, ENOSPC},
+    {FAIL_MKDIR, ENOSPC},
+    {FAIL_RENAMEAT, ENOSPC},
+    {FAIL_RENAMEAT, EIO},
+    {FAIL_FLOCK, ENOLCK},
+    {FAIL_FTRUNCATE, EIO},
     {FAIL_PIDFD_OPEN, EMFILE},
+    {FAIL_PIDFD_OPEN, ENOSYS},
     {FAIL_PIDFD_OPEN, ENOMEM},
     {FAIL_PIDFD_SEND_SIGNAL, EPERM},
+    {FAIL_PIDFD_SEND_SIGNAL, ENOSYS},
     {FAIL_READ, EINTR},
     {FAIL_READ, EAGAIN},
     {FAIL_WRITE, EINTR},
@@ -179,12 +186,17 @@ typedef bool (*place)(void *ctx, const fault *f, int n);
 #define SAMPLE (int)mu_test_size(MU_TEST_SANITIZED ? 3 : 1, 1)
 #define EACH   1
 
+/* Interpreters are started: each call fails with its first error alone, unless all is asked for. */
+#define FIRST_ERRORS (mu_test_size(0, 1) == 0)
+
 /* All failures of all kinds in one place. Each walk must have met some. */
-static void walk(const char *what, place run, void *ctx, int stride)
+static void walk_some(const char *what, place run, void *ctx, int stride, bool first_errors)
 {
     int met = 0;
     for (int i = 0; i < N_FAULTS; i++) {
         int n = 1;
+        if (first_errors && i > 0 && faults[i].call == faults[i - 1].call)
+            continue;
         say_where(what, &faults[i], n);
         while (run(ctx, &faults[i], n)) {
             met++;
@@ -192,6 +204,11 @@ static void walk(const char *what, place run, void *ctx, int stride)
         }
     }
     mu_check_gt(met, 5);
+}
+
+static void walk(const char *what, place run, void *ctx, int stride)
+{
+    walk_some(what, run, ctx, stride, false);
 }
 
 static bool in_start_of_system(void *ctx, const fault *f, int n)
@@ -442,6 +459,89 @@ MU_TEST(failures, R1_R2_R3_every_failing_call_in_a_restart_is_survived, .timeout
     walk("restart", in_restart, system, SAMPLE);
     stop_system(&system);
 }
+
+/* ---- a pool with a fork server ---- */
+
+static mu_err start_forked_pool(mu_system *system, mu_pool **ret_pool, mu_error *error)
+{
+    static const char *const modules[] = {"json", NULL};
+    mu_pool_options options = MU_POOL_OPTIONS_INIT;
+    options.size = 1;
+    options.start_method = MU_START_FORK_SERVER;
+    options.preload = modules;
+    options.python_path = "/usr/bin/python3";
+    options.startup_timeout_ms = RIG_STARTUP_MS;
+    options.queue_timeout_ms = RIG_STARTUP_MS;
+    options.shutdown_grace_ms = 1000;
+    return mu_pool_start(system, &options, ret_pool, error);
+}
+
+static void check_computes(mu_pool *pool)
+{
+    mu_error error = MU_ERROR_INIT;
+    mu_err err = mu_pool_execute(pool, "ping", NULL, NULL, NULL, &error);
+    mu_check_msg(err == MU_OK, "%s: afterwards: %s: %s", here, mu_err_name(err), error.message);
+    mu_error_clear(&error);
+}
+
+static bool in_start_of_forked_pool(void *ctx, const fault *f, int n)
+{
+    mu_system *system = ctx;
+    mu_pool *pool = NULL;
+    mu_error error = MU_ERROR_INIT;
+    int fds = count_fds();
+    fail_arm(f->call, n, f->error);
+    mu_err err = start_forked_pool(system, &pool, &error);
+    bool fired = fail_disarm();
+    if (err != MU_OK) {
+        mu_check_msg(fired && !pool, "%s: %s", here, mu_err_name(err));
+        check_own_error(f, err, &error);
+    } else {
+        check_computes(pool);
+        mu_pool_free(&pool);
+    }
+    mu_error_clear(&error);
+    mu_check_msg(mu_poll_until(count_fds() == fds, 5000), "%s: fds are left", here);
+    return fired;
+}
+
+MU_TEST(failures, R1_R2_R3_every_failing_call_in_the_start_of_a_fork_server_is_its_own_error,
+        .timeout = 120)
+{
+    mu_system *system = NULL;
+    mu_check_ok(start_system(&system, NULL));
+    walk_some("start of a fork server", in_start_of_forked_pool, system,
+              (int)mu_test_size(MU_TEST_SANITIZED ? 80 : 30, 1), FIRST_ERRORS);
+    stop_system(&system);
+}
+
+/* The successor is forked; who is to be relieved stays until it is there. */
+static bool in_forked_replacement(void *ctx, const fault *f, int n)
+{
+    mu_pool *pool = ctx;
+    mu_error error = MU_ERROR_INIT;
+    fail_arm(f->call, n, f->error);
+    mu_err err = mu_pool_rolling_restart(pool, 10000, &error);
+    bool fired = fail_disarm();
+    mu_check_msg(err == MU_OK || fired, "%s: %s: %s", here, mu_err_name(err), error.message);
+    mu_error_clear(&error);
+    check_computes(pool);
+    return fired;
+}
+
+MU_TEST(failures, R1_R2_R3_every_failing_call_in_a_fork_is_survived, .timeout = 120)
+{
+    mu_system *system = NULL;
+    mu_pool *pool = NULL;
+    mu_check_ok(start_system(&system, NULL));
+    mu_check_ok(start_forked_pool(system, &pool, NULL));
+    walk_some("fork", in_forked_replacement, pool, (int)mu_test_size(MU_TEST_SANITIZED ? 12 : 4, 1),
+              FIRST_ERRORS);
+    mu_pool_free(&pool);
+    stop_system(&system);
+}
+
+/* ---- the end ---- */
 
 static bool in_stop(void *ctx, const fault *f, int n)
 {

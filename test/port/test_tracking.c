@@ -229,15 +229,21 @@ MU_TEST(tracking, uses_the_runtime_directory_by_default_and_does_without_a_bad_o
 
 /* ---- Z3 ------------------------------------------------------------------------------------ */
 
-static void check_refused(const char *dir, mu_err expected, const char *word)
+static void check_refused_by(const mu_sys *sys, const char *dir, mu_err expected, const char *word)
 {
     mu_error error = MU_ERROR_INIT;
     mu_system *system = NULL;
     mu_system_options options = options_for(dir);
+    options.sys = sys;
     mu_check_err(mu_system_start(&options, &system, &error), expected);
     mu_check_contains(error.message, word);
     mu_check(!system);
     mu_error_clear(&error);
+}
+
+static void check_refused(const char *dir, mu_err expected, const char *word)
+{
+    check_refused_by(&mu__sys_real, dir, expected, word);
 }
 
 MU_TEST(tracking, Z3_a_directory_that_others_could_write_is_refused)
@@ -354,6 +360,48 @@ MU_TEST(tracking, R4_a_full_disk_is_told_and_the_file_stays_whole)
         mu_check_eq(files_in(dir), 0);
         rmdir(dir);
     }
+}
+
+static _Atomic int boot_id_fd = -1;
+
+static int open_and_note(const char *path, int flags, mode_t mode)
+{
+    int fd = mu__sys_real.open(path, flags, mode);
+    if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
+        atomic_store(&boot_id_fd, fd);
+    return fd;
+}
+
+static ssize_t read_all_but_the_boot_id(int fd, void *data, size_t size)
+{
+    int noted = fd;
+    if (!atomic_compare_exchange_strong(&boot_id_fd, &noted, -1))
+        return mu__sys_real.read(fd, data, size);
+    errno = EIO;
+    return -1;
+}
+
+static int open_no_list(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    if (strcmp(path, ".") != 0)
+        return mu__sys_real.openat(dir_fd, path, flags, mode);
+    errno = EMFILE;
+    return -1;
+}
+
+/* Who cannot tell one boot from another would take each file for one of an earlier boot. */
+MU_TEST(tracking, R4_a_start_that_cannot_tell_what_others_left_is_refused)
+{
+    char dir[64];
+    make_dir(dir);
+    mu_sys no_boot_id = mu__sys_real, no_list = mu__sys_real;
+    no_boot_id.open = open_and_note;
+    no_boot_id.read = read_all_but_the_boot_id;
+    check_refused_by(&no_boot_id, dir, MU_ERRNO(EIO), "what this process is");
+    no_list.openat = open_no_list;
+    check_refused_by(&no_list, dir, MU_ERRNO(EMFILE), dir);
+    mu_check_eq(files_in(dir), 0);
+    rmdir(dir);
 }
 
 MU_TEST(tracking, R4_a_file_that_cannot_be_made_refuses_the_start)
