@@ -7,7 +7,7 @@
 # What building libmuster, its programs and its workers takes, and what testing takes beside it.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libmsgpack-dev uthash-dev libinih-dev libjansson-dev
     libmicrohttpd-dev python3 python3-msgpack)
-test_packages=(g++ clang libclang-rt-dev binutils cppcheck libcriterion-dev spin)
+test_packages=(g++ clang libclang-rt-dev binutils cppcheck libcriterion-dev spin valgrind)
 
 say() {
     printf '%s\n' "$*" >&2
