@@ -268,6 +268,14 @@ class Noise(WorkerCase):
         self.assertIn(b"Segmentation fault", peer.stderr())
         self.assertIn(b"in crash", peer.stderr())
 
+    def test_who_puts_something_else_in_the_streams_place_serves_and_leaves_a_traceback_all_the_same(self):
+        for streams in ("sys.stdout = sys.stderr = io.StringIO()", "sys.stdout = None", "sys.stdout.close()"):
+            peer = self.script("import io, sys\n%s\nfrom muster_worker.general import worker\nworker.run()\n" % streams)
+            self.assertEqual(peer.ask("echo", "served"), "served")
+            peer.post("crash", ["segv"])
+            peer.exit_status()
+            self.assertIn(b"Segmentation fault", peer.stderr())
+
     def test_grandchildren_do_not_hold_the_protocols_descriptors(self):
         peer = self.script(
             """

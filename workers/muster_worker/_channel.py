@@ -22,10 +22,13 @@ except ImportError:
     from collections import deque
 
 from ._context import Context
-from ._errors import EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, clean, described
+from ._errors import (EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, clean, described,
+                      to_stderr)  # fmt: skip
 from ._version import __version__
 from ._wire import ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, length_at, length_bytes, new_codec
 from ._worker import ANSWER_FD, REQUEST_FD, complete, refusal
+
+STDERR_FD = 2  # captured, whatever a module has made of sys.stderr
 
 READ_SIZE = 65536  # what a pipe holds; asking for more makes every read dearer
 OWN_BUFFER = 4096  # an unfinished frame beyond this gets a buffer of its own, filled in place
@@ -75,7 +78,7 @@ class Channel:
             self._serving = True
             self._serve()
         except ProtocolError as error:
-            sys.stderr.write("muster_worker: the host broke the protocol: %s\n" % error)
+            to_stderr("muster_worker: the host broke the protocol: %s\n" % error)
             raise SystemExit(EXIT_PROTOCOL) from None
         finally:
             self._stop()
@@ -475,16 +478,23 @@ class Channel:
                         return
 
 
+def open_streams():
+    """Of stdout and stderr those that modules have left usable."""
+    return [stream for stream in (sys.stdout, sys.stderr) if not getattr(stream, "closed", stream is None)]
+
+
 def prepare_process():
     """The standard streams, and words for a crash.  Costs next to nothing if the fork server has done it already."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not (stream.line_buffering and stream.errors == "backslashreplace"):
+    for stream in open_streams():
+        if not hasattr(stream, "reconfigure"):
+            continue  # something of a module's own
+        if not (stream.line_buffering and stream.errors == "backslashreplace"):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     if sys.stderr is not None:
         import faulthandler
 
         if not faulthandler.is_enabled():
-            faulthandler.enable()
+            faulthandler.enable(STDERR_FD)
 
 
 def _seconds(shutdown):
@@ -504,7 +514,7 @@ def start_failed(codec, send, stage, error):
     """Tells the host (and stderr) why this worker will never be ready."""
     told = described(error)
     told["stage"] = stage
-    sys.stderr.write(told["traceback"])
+    to_stderr(told["traceback"])
     if codec is not None:
         told.pop("data", None)
         send(codec.pack([NOTIFICATION, "start_failed", told]))

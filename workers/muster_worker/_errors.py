@@ -4,6 +4,8 @@ Every error crosses the wire as a map {type, message, traceback} with an optiona
 "Errors").  A handler raises whatever it likes; WorkerError is for those who want to choose the type and send data.
 """
 
+import sys
+
 MESSAGE_LIMIT = 16 * 1024
 TRACEBACK_LIMIT = 64 * 1024
 
@@ -72,6 +74,14 @@ def described(error, skip=0):
     told["type"] = clean(told["type"])
     told["traceback"] = clean(_traceback(error, skip))[-TRACEBACK_LIMIT:]
     return told
+
+
+def to_stderr(text):
+    """For the log of the host.  What a module has put in the stream's place may refuse it."""
+    try:
+        sys.stderr.write(text)
+    except Exception:
+        pass
 
 
 def _type_name(cls):
