@@ -378,6 +378,12 @@ class Forking(ForkServerCase):
             self.assertEqual(outcome[1:], (errno.EPERM, step))
             os.wait()
 
+    def test_its_first_thread_is_known_by_its_own_number(self):
+        for spares in (0, 1):
+            server = self.server("threads", sources={"threads": "import threading\n"}, spares=spares)
+            worker = server.fork([server.path])
+            self.assertEqual(self.evaluate(worker, "sys.modules['threading'].main_thread().native_id"), worker.pid)
+
     def test_the_timeline_begins_with_the_fork(self):
         server = self.server("slow", sources={"slow": "import time\ntime.sleep(0.3)\n"})
         begun = time.monotonic_ns()
@@ -583,6 +589,25 @@ class Preloading(ForkServerCase):
 
     def test_a_module_that_calls_sys_exit_is_refused(self):
         self.assertIn("sys.exit(3)", self.refused("import sys\nsys.exit(3)\n")["message"])
+
+    def test_a_copy_of_the_server_that_a_module_forks_does_not_come_back_from_the_import(self):
+        """It would be a second server at the same socket, and speak in the name of the first."""
+        for last_word in ("", "if not child:\n    raise ValueError('in the copy')\n", "if not child:\n    raise SystemExit(3)\n"):
+            source = "import os\nchild = os.fork()\n" + last_word
+            server = self.server("forking", "after", sources={"forking": source, "after": ""})
+            self.assertEqual(server.preloaded, ["forking", "after"])
+            copy = self.evaluate(server.fork([server.path]), "sys.modules['forking'].child")
+            wait_until(lambda: session_of(copy) is None, "the copy ends")
+            self.assertIn(b"process %d, which a preloaded module has forked, ends" % copy, server.peer.stderr())
+
+    def test_a_limit_that_leaves_no_room_for_a_workers_descriptors_is_told(self):
+        told = self.refused("import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))\n")
+        self.assertIn("RLIMIT_NOFILE of 12", told["message"])
+
+    def test_what_a_module_makes_of_the_standard_streams_keeps_nobody_from_serving(self):
+        for source in ("sys.stdout = sys.stderr = io.StringIO()", "sys.stdout = sys.stderr = None", "sys.stdout.close()"):
+            server = self.server("streams", sources={"streams": "import io, sys\n" + source + "\n"})
+            self.assertEqual(self.evaluate(server.fork([server.path]), "1 + 1"), 2)
 
     def test_a_thread_that_begins_later_ends_the_server_with_its_name(self):
         source = "import threading\ntimer = None\ndef begin():\n    global timer\n    timer = threading.Timer(60, int)\n    timer.name = 'later'\n    timer.daemon = True\n    timer.start()\nimport signal\nsignal.signal(signal.SIGUSR1, lambda *_: begin())\n"

@@ -27,7 +27,8 @@ import _socket as socket  # in Python around it is nothing that is needed here, 
 
 import muster_worker
 
-from ._errors import described
+from ._channel import open_streams, prepare_process
+from ._errors import described, to_stderr
 from ._forked import CGROUP, CLONE, GROUP, NICE, NO_NEW_PRIVS, REQUEST, UMASK, USER, CannotFork, Forker, Plan
 from ._launch import compile_ahead
 from ._spare import Spares, rehearse
@@ -48,6 +49,7 @@ _CONFINE = struct.Struct("=IIiIi")
 _REPLY = struct.Struct("=iiI")
 _PACKET_MAX = 1 << 20
 _FDS_MAX = 16
+_FDS_LEAST = 6  # two pipes for the protocol, two for output: four ends, a cgroup's file, and one to spare
 _TOGETHER = 8  # requests; more would hold the first of their workers up
 _QUIET = 20  # milliseconds without a request before a process is forked ahead: those that are asked for come first
 
@@ -72,6 +74,7 @@ class ForkServer:
         self.wanted = spares
         self.target = target
         self.modules = modules
+        self.pid = os.getpid()
         self.timeline = {"interpreter": muster_worker.STARTED}
         self.codec = None
         self.socket = None
@@ -97,8 +100,7 @@ class ForkServer:
             self._preload()
             self._make_ready(forker)
         except BaseException as error:  # SystemExit too: a module must not end the server without a word
-            self._fail(error)
-            self._end()
+            self._end_for(error)
         self.timeline["imports"] = self.timeline["ready"] = time.monotonic_ns()
         gc.collect()
         gc.freeze()  # what is here stays shared with the workers: no collector writes to it
@@ -108,8 +110,6 @@ class ForkServer:
 
     def _make_ready(self, forker):
         """The last things that could fail, and what every worker would have to do for itself."""
-        from ._channel import prepare_process
-
         self.plan = Plan(forker)
         compile_ahead(self.target)
         prepare_process()
@@ -118,10 +118,17 @@ class ForkServer:
         self.poller.register(CONTROL_FD, select.POLLIN)
         self.spares = Spares(forker, self.poller, self.wanted)
         self.highest = max(open_fds()) + self.wanted + 1  # a socket to each spare, and one that is given to it
-        room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - self.highest
-        if room < 0:
-            room = self.highest  # no limit at all
-        self.together = min(max(room // (2 * _FDS_MAX), 1), _TOGETHER)
+        self.together = min(max(self._room() // (2 * _FDS_MAX), 1), _TOGETHER)
+
+    def _room(self):
+        """How many descriptors may come; CannotFork if those of one worker could not."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit == resource.RLIM_INFINITY:
+            return 2 * _FDS_MAX * _TOGETHER
+        room = limit - 1 - self.highest
+        if room < _FDS_LEAST:
+            raise CannotFork("RLIMIT_NOFILE of %d leaves no room for the descriptors of a worker" % limit)
+        return room
 
     def _preload(self):
         from . import _channel, _context  # noqa: F401  what every worker needs
@@ -140,27 +147,39 @@ class ForkServer:
         for module in self.modules:
             self._notify("preload", {"module": module})
             __import__(module)
+            self._leave_if_copied()
             refuse_threads("preloading %s started" % module)
         sys.path[:] = path  # each worker makes its own, as if it had been exec'd
         for fd, what in sorted(open_fds().items()):
             if fd not in before:
-                sys.stderr.write("muster_worker: the preloaded modules left fd %d open (%s); "
-                                 "workers do not get it\n" % (fd, what))  # fmt: skip
+                to_stderr("muster_worker: the preloaded modules left fd %d open (%s); "
+                          "workers do not get it\n" % (fd, what))  # fmt: skip
+
+    def _leave_if_copied(self):
+        """In what a module has forked: it may do what it likes there, but not come back and be a second server."""
+        if os.getpid() != self.pid:
+            to_stderr("muster_worker: process %d, which a preloaded module has forked, ends: "
+                      "it is not the fork server\n" % os.getpid())  # fmt: skip
+            os._exit(1)
+
+    def _end_for(self, error):
+        """Ends the process at once: a thread that is not a daemon would hold an orderly end up for ever."""
+        self._leave_if_copied()
+        try:
+            self._fail(error)
+            flush()
+        finally:
+            os._exit(1)
 
     def _fail(self, error):
         if isinstance(error, SystemExit):
             error = CannotFork("the module called sys.exit(%r)" % (error.code,))
         told = described(error)
         told["stage"] = "preload"
-        sys.stderr.write(told["traceback"])
+        to_stderr(told["traceback"])
         told.pop("data", None)
         if self.codec is not None:
             self._notify("start_failed", told)
-
-    def _end(self):
-        """At once: a thread that is not a daemon would hold an orderly end up for ever."""
-        sys.stderr.flush()
-        os._exit(1)
 
     def _notify(self, event, body):
         data = self.codec.pack([NOTIFICATION, event, body])
@@ -206,8 +225,7 @@ class ForkServer:
         try:
             refuse_threads("it has")
         except CannotFork as error:  # nor ever will: the next one may, and the host hears why
-            self._fail(error)
-            self._end()
+            self._end_for(error)
         flush()
         for request in requests:
             if not self.spares.give(request):
@@ -269,7 +287,7 @@ class ForkServer:
         except BaseException as error:
             request.error = getattr(error, "errno", 0) or errno.EINVAL
             if not isinstance(error, OSError):
-                sys.excepthook(*sys.exc_info())
+                to_stderr(described(error)["traceback"])
             self._reply(_FORKED, request, os.getpid())
             os._exit(127)
         return request.arguments
@@ -359,8 +377,8 @@ def receive(end, flags):
 
 def flush():
     """Or what stands in the buffers would be written by both."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in open_streams():
+        stream.flush()
 
 
 def open_fds():

@@ -131,6 +131,7 @@ class Plan:
         self.environment = dict(os.environb)
         self.shown = environment_area()
         self.numpy_seed = _numpy_seed()
+        self.thread_numbered = _thread_numbered()
 
     def prepare(self, request):
         """In the server: what is different about this one."""
@@ -157,7 +158,7 @@ class Plan:
         self.forker.die_with_parent()
         if os.getppid() != self.warden:
             raise OSError(errno.ECHILD, "the warden died during the start")
-        self._seed()
+        self._be_itself()
 
     # OSError: `request.step` names the step.
 
@@ -186,7 +187,7 @@ class Plan:
         if request.flags & NO_NEW_PRIVS:
             self.forker.no_new_privs()
         self._change_environment(request)
-        self._seed()
+        self._be_itself()
 
     def place(self, request, control, highest):
         """Makes the table of descriptors what was asked for, and the socket to the warden; returns where that is then.
@@ -216,11 +217,14 @@ class Plan:
         for number, pair in request.limits:
             _set_limit(number, pair)
 
-    def _seed(self):
+    def _be_itself(self):
         """Once in each process."""
         if self.numpy_seed is not None:
             self.numpy_seed(self.forker)
             self.numpy_seed = None
+        if self.thread_numbered is not None:
+            self.thread_numbered()
+            self.thread_numbered = None
 
     def adopt_environment(self, request):
         """In one that was forked ahead: that of a request like the one which will come; what /proc shows stays."""
@@ -284,6 +288,12 @@ def environment_area():
             found.setdefault(name, (start + at + len(name) + 1, len(value)))
         at += len(entry) + 1
     return found
+
+
+def _thread_numbered():
+    """What to call in a new process, or threading tells the server's number as its native_id; None without threading."""
+    threading = sys.modules.get("threading")
+    return None if threading is None else getattr(threading.main_thread(), "_set_native_id", None)
 
 
 # Random numbers.  The module `random` seeds itself in whatever is forked, numpy does not.
