@@ -17,6 +17,7 @@
 #include <muster/gen_server.h>
 #include <muster/partition_supervisor.h>
 #include <muster/pool.h>
+#include <muster/pool_info.h>
 #include <muster/reason.h>
 #include <muster/registry.h>
 #include <muster/supervisor.h>

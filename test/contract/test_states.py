@@ -4,7 +4,7 @@ import unittest
 
 import tree
 
-HEADER = (tree.SOURCE / "include/muster/pool.h").read_text()
+HEADER = (tree.SOURCE / "include/muster/pool_info.h").read_text()
 TEXTS = dict(re.findall(r'X\((MU_WORKER_\w+), "(\w+)"\)', HEADER))
 
 
