@@ -25,9 +25,8 @@ static void wake(mu_pool *pool, mu__seat *seat)
     mu_pid actor = seat->awaits_fork;
     seat->awaits_fork = MU_PID_NONE;
     mu_lock_release(&pool->lock);
-    mu_reason kill = mu_reason_kill();
-    if (!mu_pid_is_none(actor) && mu_send(actor, mu_message_tag(MU__POOL_SPAWN)) == MU_ENOMEM)
-        (void)mu_exit_signal(actor, &kill); /* the next one will find out for itself */
+    if (!mu_pid_is_none(actor)) /* killed for want of memory, its next one finds out for itself */
+        mu__tell_actor(actor, mu_message_tag(MU__POOL_SPAWN));
 }
 
 /* A slot that comes meanwhile looks for itself. */

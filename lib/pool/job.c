@@ -242,8 +242,7 @@ static void run_unread(void *data)
 {
     mu__job *job = data;
     mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
-    mu_reason kill = mu_reason_kill();
-    (void)mu_exit_signal(job->ticket.actor, &kill);
+    mu__kill(job->ticket.actor);
     mu__slot_end(&job->ticket, MU__EXCHANGE_DEAD, &reply);
     place_job(job);
 }

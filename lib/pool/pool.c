@@ -312,6 +312,13 @@ static mu_err make_slots(mu_pool *pool)
     return err;
 }
 
+/* What goes on by them must not end for want of memory. */
+static mu_err reserve_alarms(mu_pool *pool)
+{
+    mu_err err = mu__alarm_reserve(pool->system, &pool->alarm);
+    return err == MU_OK ? mu__alarm_reserve(pool->system, &pool->upkeep) : err;
+}
+
 static void pool_free(mu_pool *pool)
 {
     while (pool->all_tickets) {
@@ -325,6 +332,8 @@ static void pool_free(mu_pool *pool)
     mu__fork_server_free(pool->fork_server);
     mu__types_free(pool);
     mu__command_free(pool);
+    mu__alarm_release(pool->system, &pool->alarm);
+    mu__alarm_release(pool->system, &pool->upkeep);
     for (int i = 0; i < pool->n_slots; i++)
         free(pool->slots[i]);
     mu_lock_deinit(&pool->lock);
@@ -363,6 +372,8 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
                       mu_deadline(0, pool->options.affinity_ttl_ms));
     if (err == MU_OK)
         err = make_slots(pool);
+    if (err == MU_OK)
+        err = reserve_alarms(pool);
     if (err == MU_OK)
         err = mu__trace_new(mu__sys(system), (size_t)pool->options.trace_requests, &pool->trace);
     if (err == MU_OK)

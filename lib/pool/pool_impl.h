@@ -118,6 +118,7 @@ struct mu_pool {
     int64_t alarm_at;
     mu__alarm upkeep; /* wakes the manager, now or when something is due */
     int64_t upkeep_at;
+    int64_t retry_ns; /* the last pause after a worker could not be added; 0: it could */
     struct {
         bool active;
         mu_err err;

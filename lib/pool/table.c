@@ -67,7 +67,7 @@ static void arm_locked(mu_pool *pool, int64_t deadline) MU_REQUIRES(&pool->lock)
     if (pool->phase == MU__POOL_STOPPED)
         return; /* nothing may be set in memory that is about to go */
     bool set = mu__alarm_set(pool->system, &pool->alarm, deadline) == MU_OK;
-    pool->alarm_at = set ? deadline : MU_NEVER; /* without memory: the next one tries again */
+    pool->alarm_at = set ? deadline : MU_NEVER; /* not: the system ends; it needs no memory */
 }
 
 int64_t mu__ticket_deadline(const mu__ticket *ticket)
@@ -135,10 +135,8 @@ static void tell_served(mu_pool *pool, mu__ticket *ticket)
 void mu__tell_actor(mu_pid actor, mu_message message)
 {
     /* The caller may be an actor that has been told to exit: this must be told all the same. */
-    if (mu__tell(actor, message) == MU_OK)
-        return;
-    mu_reason kill = mu_reason_kill(); /* no memory to be polite */
-    (void)mu_exit_signal(actor, &kill);
+    if (mu__tell(actor, message) != MU_OK)
+        mu__kill(actor); /* no memory to be polite */
 }
 
 static void tell_refused(mu__ticket *refused)

@@ -4,7 +4,8 @@
  *
  * Whatever changes what is to be done sets the upkeep alarm (mu__upkeep_by_locked); the I/O thread
  * then wakes the manager, which takes one step after the other until nothing is due. A step is
- * decided under the lock and done without it.
+ * decided under the lock and done without it. The wake is never lost: the alarm is reserved, so it
+ * can be set without memory, and it is set anew until there was memory for the message.
  *
  * One successor at a time in the whole pool: starts take processors from requests. A rolling
  * restart is nothing but a mark on each slot, and whoever asked for it waits for the marks to go.
@@ -16,8 +17,12 @@
 #include "base/proc.h"
 #include "pool/pool_impl.h"
 
-/* After a failure to add a worker, until the next attempt. */
-#define RETRY_NS (INT64_C(1000) * MU_MS)
+/* After a failure to add a worker, until the next attempt: twice as long with each in a row. */
+#define RETRY_FIRST_NS (INT64_C(10) * MU_MS)
+#define RETRY_MOST_NS  (INT64_C(1000) * MU_MS)
+
+/* Until the manager is woken anew, when there was no memory to do it. */
+#define AWAKE_NS (INT64_C(10) * MU_MS)
 
 /* ---- when --------------------------------------------------------------------------------- */
 
@@ -29,7 +34,13 @@ void mu__upkeep_fire(mu__alarm *alarm)
     pool->upkeep_at = MU_NEVER;
     mu_pid manager = pool->manager;
     mu_lock_release(&pool->lock);
-    (void)mu_send(manager, mu_message_tag(MU__POOL_UPKEEP)); /* a new one begins with it anyway */
+    /* A manager that is dead needs no wake: the next one begins with it. */
+    if (mu_send(manager, mu_message_tag(MU__POOL_UPKEEP)) != MU_ENOMEM)
+        return;
+    int64_t again = mu__now(pool->system) + AWAKE_NS;
+    mu_lock_acquire(&pool->lock);
+    mu__upkeep_by_locked(pool, again);
+    mu_lock_release(&pool->lock);
 }
 
 void mu__upkeep_by_locked(mu_pool *pool, int64_t when)
@@ -37,7 +48,15 @@ void mu__upkeep_by_locked(mu_pool *pool, int64_t when)
     if (!pool->started || pool->phase != MU__POOL_RUNNING || when >= pool->upkeep_at)
         return;
     bool set = mu__alarm_set(pool->system, &pool->upkeep, when) == MU_OK;
-    pool->upkeep_at = set ? when : MU_NEVER;
+    pool->upkeep_at = set ? when : MU_NEVER; /* not: the system ends; it needs no memory */
+}
+
+/* A worker could not be added. */
+static void retry_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
+{
+    int64_t pause = pool->retry_ns > 0 ? 2 * pool->retry_ns : RETRY_FIRST_NS;
+    pool->retry_ns = pause < RETRY_MOST_NS ? pause : RETRY_MOST_NS;
+    mu__upkeep_by_locked(pool, now + pool->retry_ns);
 }
 
 mu__scale_limits mu__scale_limits_of(const mu_pool_options *options, int size)
@@ -229,7 +248,7 @@ static step decide_locked(mu_pool *pool, int64_t now, mu__after *after) MU_REQUI
         return s;
     }
     if (type && !mu__roster_add_locked(pool, type, now)) {
-        mu__upkeep_by_locked(pool, now + RETRY_NS);
+        retry_locked(pool, now);
         return (step){.again = false};
     }
     s.seat = empty_seat_locked(pool);
@@ -250,7 +269,14 @@ static void add_failed(mu_pool *pool, mu__seat *seat)
     mu_lock_acquire(&pool->lock);
     if (seat != &slot->seats[slot->seat])
         slot->next = (mu__successor){0};
-    mu__upkeep_by_locked(pool, now + RETRY_NS);
+    retry_locked(pool, now);
+    mu_lock_release(&pool->lock);
+}
+
+static void add_worked(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    pool->retry_ns = 0;
     mu_lock_release(&pool->lock);
 }
 
@@ -265,8 +291,10 @@ static bool take_step(mu_pool *pool, const step *s)
                        {"reason", mu__recycle_name(s->why)}));
     mu_pid pid;
     mu_err err = mu__worker_add(s->seat, &pid, NULL);
-    if (err == MU_OK || err == MU_EIGNORE)
+    if (err == MU_OK || err == MU_EIGNORE) {
+        add_worked(pool);
         return true;
+    }
     add_failed(pool, s->seat);
     return false;
 }

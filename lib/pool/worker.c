@@ -123,9 +123,7 @@ static void on_died(void *ctx, const mu__port_end *end)
 {
     worker *w = ctx;
     mu__channel_bury(w->channel, end);
-    mu_reason kill = mu_reason_kill();
-    if (mu_send(w->self, mu_message_copy(TAG_EXITED, end, sizeof *end)) != MU_OK)
-        (void)mu_exit_signal(w->self, &kill); /* no memory to tell it: it ends all the same */
+    mu__tell_actor(w->self, mu_message_copy(TAG_EXITED, end, sizeof *end)); /* it ends either way */
 }
 
 /* ---- watching the answers while the actor owns the exchange ------------------------------- */

@@ -1,7 +1,8 @@
 /*
  * The fork server's actor (port/fork_server.h). Started by the pool's supervisor, before the
  * workers'; calls port and channel. Its death would take the workers along (rest_for_one), so the
- * death of its process is not its own.
+ * death of its process is not its own, and want of memory not either: the news of that death is
+ * made beforehand, and a clock for which there is no memory is set a little later.
  */
 #include "port/fork_server.h"
 
@@ -26,13 +27,14 @@ enum {
     TAG_LAUNCH = 1,
     TAG_READABLE,
     TAG_STARTUP_OVER,
-    TAG_EXITED, /* data: mu__port_end */
+    TAG_EXITED,
 };
 
 /* A process that served for so long has earned a start without a pause. */
 #define PROVEN_NS      MU_SECOND
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MOST_MS  5000
+#define MEMORY_MS      10 /* before a clock is set for which there was no memory */
 #define TEXT_MAX       sizeof((mu__fork_why *)0)->text
 
 struct mu__fork_server {
@@ -55,6 +57,7 @@ typedef struct keeper {
     mu__port *port; /* NULL: a pause, or off */
     mu__channel *channel;
     mu__io_source watch;
+    mu__node *obituary; /* of the process; NULL: it is on its way, or there is no process */
     mu_timer timer;
     int64_t pause_ms; /* before the next start */
     int64_t begun, ready_at;
@@ -154,9 +157,10 @@ static bool is_off(mu__fork_server *server)
 static void on_died(void *ctx, const mu__port_end *end)
 {
     keeper *k = ctx;
-    mu_reason kill = mu_reason_kill();
-    if (mu_send(k->self, mu_message_copy(TAG_EXITED, end, sizeof *end)) != MU_OK)
-        (void)mu_exit_signal(k->self, &kill); /* no memory to tell it: its supervisor will */
+    (void)end; /* the port knows it */
+    mu__node *obituary = k->obituary;
+    k->obituary = NULL;
+    mu__tell_node(k->self, obituary);
 }
 
 static void stop_clock(keeper *k)
@@ -176,6 +180,8 @@ static void let_go(keeper *k)
     mu__io_remove(k->server->system, &k->watch);
     memset(&k->watch, 0, sizeof k->watch);
     mu__port_free(&k->port);
+    mu__node_free(k->obituary);
+    k->obituary = NULL;
     mu__channel_unref(k->channel);
     k->channel = NULL;
     k->ready = false;
@@ -210,8 +216,9 @@ static mu_next over(keeper *k, mu_err err, const char *what)
         server->options.settled(server->options.ctx);
     if (off)
         return mu_noreply();
-    if (start_clock(k, k->pause_ms, TAG_LAUNCH) != MU_OK)
-        return mu_stop(mu_reason_error(MU_ENOMEM, "fork server"));
+    while (start_clock(k, k->pause_ms, TAG_LAUNCH) == MU_ENOMEM)
+        if (mu_sleep(MEMORY_MS) != MU_OK)
+            break; /* it has been killed */
     return mu_noreply();
 }
 
@@ -362,6 +369,11 @@ static mu_next launch(keeper *k)
         err = watch(k);
     if (err == MU_OK)
         err = start_clock(k, o->startup_timeout_ms, TAG_STARTUP_OVER);
+    if (err == MU_OK)
+        k->obituary = mu__node_new(MU__KIND_MESSAGE, k->self.generation, mu_message_tag(TAG_EXITED),
+                                   (mu__reply_to){NULL, 0});
+    if (err == MU_OK && !k->obituary)
+        err = MU_ENOMEM;
     mu_next next = mu_noreply();
     if (err != MU_OK)
         next = over(k, err, error.message[0] ? error.message : mu_strerror(err));
@@ -412,11 +424,11 @@ static mu_next keeper_info(void *state, mu_message *message)
     case TAG_READABLE:
         return listen_to_it(k);
     case TAG_EXITED: {
-        const mu__port_end *end = message->data;
-        if (!k->port || end->exit.os_pid != mu__port_os_pid(k->port))
+        mu__port_end end;
+        if (!k->port || !mu__port_ended(k->port, &end))
             return mu_noreply();        /* of one that was given up before it died */
         mu_next next = listen_to_it(k); /* its last words say more than its end */
-        return k->port ? process_ended(k, end) : next;
+        return k->port ? process_ended(k, &end) : next;
     }
     case MU_TAG_TIMER:
         return clock_over(k, message->data);

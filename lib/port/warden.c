@@ -23,6 +23,7 @@
 static void make_run_id(char run_id[MU__WP_RUN_ID_MAX]);
 static mu_err launch(mu__warden *warden, mu_error *ret_error);
 static mu_err ask_to_stop(mu__warden *warden, int64_t deadline);
+static mu_err reserve_alarms(mu__warden *warden, mu_error *ret_error);
 static void cancel_alarms(mu__warden *warden);
 
 /* ---- start and stop ------------------------------------------------------------------------ */
@@ -52,7 +53,9 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
     mu_lock_init(&warden->lock);
     make_run_id(warden->run_id);
     warden->cgroup.fd = -1;
-    err = mu__tracking_open(system, warden->run_id, &warden->tracking, ret_error);
+    err = reserve_alarms(warden, ret_error);
+    if (err == MU_OK)
+        err = mu__tracking_open(system, warden->run_id, &warden->tracking, ret_error);
     if (err == MU_OK) {
         if (mu__options(system)->cgroup)
             err = mu__cgroup_open(mu__options(system)->cgroup, warden->run_id, &warden->cgroup,
@@ -73,6 +76,15 @@ mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_wa
     return MU_OK;
 }
 
+/* They set themselves anew, when there is nobody to be told that this has failed. */
+static mu_err reserve_alarms(mu__warden *warden, mu_error *ret_error)
+{
+    mu_err err = mu__alarm_reserve(warden->system, &warden->watch_alarm);
+    if (err == MU_OK)
+        err = mu__alarm_reserve(warden->system, &warden->sweep_alarm);
+    return err == MU_OK ? err : mu_error_set(ret_error, err, "no memory for the warden's alarms");
+}
+
 /* Twice: one that was firing may have set itself anew while the first call waited. */
 static void cancel_alarms(mu__warden *warden)
 {
@@ -80,6 +92,8 @@ static void cancel_alarms(mu__warden *warden)
         (void)mu__alarm_cancel(warden->system, &warden->watch_alarm);
         (void)mu__alarm_cancel(warden->system, &warden->sweep_alarm);
     }
+    mu__alarm_release(warden->system, &warden->watch_alarm);
+    mu__alarm_release(warden->system, &warden->sweep_alarm);
 }
 
 void mu__warden_stop(mu__warden **take_warden, int64_t timeout_ms)

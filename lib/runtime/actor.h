@@ -75,6 +75,12 @@ bool mu__begin_exit(const mu_reason *reason);
  */
 mu_err mu__signal_exit(mu_pid pid, mu_pid from, const mu_reason *reason, bool via_link);
 
+/*
+ * Kills it, in nobody's name: also if the calling actor has been told to exit. What is left where
+ * there is no memory for a message: it needs none.
+ */
+void mu__kill(mu_pid pid);
+
 /* The actor that spawned the calling one with link = true (its parent), or MU_PID_NONE. */
 mu_pid mu__parent(void);
 

@@ -227,6 +227,7 @@ static void remove_locked(mu__io *io, mu__alarm *alarm) MU_REQUIRES(&io->lock)
 {
     size_t i = alarm->heap_index - 1;
     alarm->heap_index = 0;
+    io->n_unreserved -= !alarm->reserved;
     mu__alarm *last = io->heap[--io->heap_length];
     if (last == alarm)
         return;
@@ -248,9 +249,10 @@ static void arm_locked(mu__io *io) MU_REQUIRES(&io->lock)
     (void)io->system->sys->timerfd_settime(io->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+/* Room for one more besides those that are set and those that may be at any time. */
 static mu_err grow_heap_locked(mu__io *io) MU_REQUIRES(&io->lock)
 {
-    if (io->heap_length < io->heap_room)
+    if (io->n_unreserved + io->n_reserved < io->heap_room)
         return MU_OK;
     size_t room = io->heap_room ? io->heap_room * 2 : 16;
     mu__alarm **heap = io->system->sys->resize(io->heap, room * sizeof(mu__alarm *));
@@ -261,6 +263,29 @@ static mu_err grow_heap_locked(mu__io *io) MU_REQUIRES(&io->lock)
     return MU_OK;
 }
 
+mu_err mu__alarm_reserve(mu_system *system, mu__alarm *alarm)
+{
+    mu__io *io = &system->io;
+    mu_lock_acquire(&io->lock);
+    mu_err err = io->stopped ? MU_ESTOPPED : grow_heap_locked(io);
+    alarm->reserved = err == MU_OK;
+    io->n_reserved += alarm->reserved;
+    mu_lock_release(&io->lock);
+    return err;
+}
+
+void mu__alarm_release(mu_system *system, mu__alarm *alarm)
+{
+    mu__io *io = &system->io;
+    if (!alarm->reserved)
+        return;
+    mu_lock_acquire(&io->lock);
+    if (!io->stopped)
+        io->n_reserved--;
+    alarm->reserved = false;
+    mu_lock_release(&io->lock);
+}
+
 mu_err mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline)
 {
     mu__io *io = &system->io;
@@ -269,9 +294,10 @@ mu_err mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline)
         remove_locked(io, alarm);
     mu_err err = io->stopped ? MU_ESTOPPED : MU_OK;
     alarm->deadline = deadline;
-    if (err == MU_OK && deadline != MU_NEVER)
+    if (err == MU_OK && deadline != MU_NEVER && !alarm->reserved)
         err = grow_heap_locked(io);
     if (err == MU_OK && deadline != MU_NEVER) {
+        io->n_unreserved += !alarm->reserved;
         place_locked(io, io->heap_length++, alarm);
         sift_up_locked(io, io->heap_length - 1);
         arm_locked(io);
@@ -422,7 +448,7 @@ static void let_go_locked(mu__io *io) MU_REQUIRES(&io->lock)
     free(io->heap);
     io->entries = NULL;
     io->heap = NULL;
-    io->n_entries = io->heap_length = io->heap_room = 0;
+    io->n_entries = io->heap_length = io->heap_room = io->n_reserved = io->n_unreserved = 0;
     io->stopped = true;
 }
 

@@ -41,9 +41,18 @@ typedef struct mu__alarm {
     int64_t deadline;
     void (*fire)(struct mu__alarm *alarm);
     size_t heap_index; /* private: 0 = not set, else place + 1 */
+    bool reserved;     /* private: a place is kept for it */
 } mu__alarm;
 
-/* Sets or moves an alarm. MU_ENOMEM, MU_ESTOPPED. */
+/*
+ * Keeps a place for an alarm that is not set, for ever: whoever cannot say that an alarm could not
+ * be set reserves it when it is made. MU_ENOMEM, MU_ESTOPPED.
+ */
+mu_err mu__alarm_reserve(mu_system *system, mu__alarm *alarm);
+/* Gives its place back; it must not be set. One that was not reserved is left as it is. */
+void mu__alarm_release(mu_system *system, mu__alarm *alarm);
+
+/* Sets or moves an alarm. MU_ESTOPPED; MU_ENOMEM, unless it is reserved. */
 mu_err mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline);
 /*
  * Unsets it. True: it will not fire. False: it was not set, has fired, or fires right now - then,

@@ -123,6 +123,12 @@ mu_err mu_exit_signal(mu_pid pid, const mu_reason *reason)
     return mu__signal_exit(pid, self ? mu__pid_of(self) : MU_PID_NONE, reason, false);
 }
 
+void mu__kill(mu_pid pid)
+{
+    mu_reason kill = mu_reason_kill();
+    (void)mu__signal_exit(pid, MU_PID_NONE, &kill, false);
+}
+
 /* ---- death -------------------------------------------------------------------------------- */
 
 static void run_hooks(mu__actor *actor, mu_pid pid)

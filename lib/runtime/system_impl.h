@@ -61,6 +61,8 @@ typedef struct mu__io {
     uint32_t free_hint MU_GUARDED_BY(lock); /* no free entry stands before it */
     mu__alarm **heap MU_GUARDED_BY(lock);
     size_t heap_length MU_GUARDED_BY(lock), heap_room MU_GUARDED_BY(lock);
+    size_t n_reserved MU_GUARDED_BY(lock);     /* places kept, for alarms set or not */
+    size_t n_unreserved MU_GUARDED_BY(lock);   /* alarms set that have no place of their own */
     int64_t armed MU_GUARDED_BY(lock);         /* what the timerfd is set to */
     const void *running MU_GUARDED_BY(lock);   /* source or alarm whose callback runs */
     mu__remover *removers MU_GUARDED_BY(lock); /* who waits for it to return */

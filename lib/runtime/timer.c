@@ -85,6 +85,7 @@ static void leave_locked(mu__timers *timers, mu__timer *timer) MU_REQUIRES(&time
 
 static void timer_free(mu__timer *timer)
 {
+    mu__alarm_release(timer->system, &timer->alarm);
     mu__node_free(timer->node);
     free(timer);
 }
@@ -315,6 +316,12 @@ mu_err mu_send_interval(mu_pid pid, int64_t period_ms, uint64_t tag, mu_timer *r
     if (err != MU_OK)
         return err;
     timer->period_ns = period_ms > MU_NEVER / MU_MS / 2 ? MU_NEVER / 2 : period_ms * MU_MS;
+    /* Nobody could be told that it goes off no more. */
+    err = mu__alarm_reserve(pid.system, &timer->alarm);
+    if (err != MU_OK) {
+        timer_free(timer);
+        return err;
+    }
     return set_timer(timer, mu_deadline(mu__now(pid.system), period_ms), ret_timer);
 }
 

@@ -536,6 +536,21 @@ mu_err __wrap_mu__run_apart(mu_system *system, void (*job)(void *arg), void *arg
     return MU_OK;
 }
 
+mu_err __wrap_mu__alarm_reserve(mu_system *system, mu__alarm *alarm);
+mu_err __wrap_mu__alarm_reserve(mu_system *system, mu__alarm *alarm)
+{
+    (void)system;
+    alarm->reserved = true;
+    return MU_OK;
+}
+
+void __wrap_mu__alarm_release(mu_system *system, mu__alarm *alarm);
+void __wrap_mu__alarm_release(mu_system *system, mu__alarm *alarm)
+{
+    (void)system;
+    alarm->reserved = false;
+}
+
 mu_err __wrap_mu__alarm_set(mu_system *system, mu__alarm *alarm, int64_t deadline);
 bool __wrap_mu__alarm_cancel(mu_system *system, mu__alarm *alarm);
 

@@ -349,6 +349,13 @@ void __wrap_mu__tell_node(mu_pid pid, mu__node *take_node)
     mu__node_free(take_node);
 }
 
+void __wrap_mu__kill(mu_pid pid);
+void __wrap_mu__kill(mu_pid pid)
+{
+    mu_reason kill = mu_reason_kill();
+    (void)mu_exit_signal(pid, &kill);
+}
+
 mu_err __wrap_mu_exit_signal(mu_pid pid, const mu_reason *reason);
 mu_err __wrap_mu_exit_signal(mu_pid pid, const mu_reason *reason)
 {

@@ -6,8 +6,10 @@
 #include <muster/timer.h>
 
 #include "base/clock.h"
+#include "base/sys.h"
 #include "runtime/io.h"
 #include "runtime/runtime.h"
+#include "runtime/slot.h"
 #include "support/mu_test.h"
 
 static _Atomic int rung;
@@ -50,6 +52,98 @@ MU_TEST(io, sources_and_alarms_are_served_and_gone_after_removal)
         (void)mu__alarm_cancel(system, &alarm);
     }
     mu_check_eq(mu__runtime_stop(&system), 0u);
+}
+
+/* ---- without memory ---- */
+
+static _Atomic bool no_memory;
+
+static void *resize_if_any(void *block, size_t size)
+{
+    return atomic_load(&no_memory) ? NULL : mu__sys_real.resize(block, size);
+}
+
+static void start_scarce(mu_system **ret_system)
+{
+    static mu_sys scarce;
+    mu_system_options o = MU_SYSTEM_OPTIONS_INIT;
+    scarce = mu__sys_real;
+    scarce.resize = resize_if_any;
+    o.sys = &scarce;
+    atomic_store(&no_memory, false);
+    mu_check_ok(mu__runtime_start(&o, ret_system));
+}
+
+/* Sets alarms that never go off until there is room for no other. Returns how many. */
+enum { ALARMS_MOST = 64 };
+static mu__alarm crowd[ALARMS_MOST];
+static int fill_up(mu_system *system)
+{
+    int n = 0;
+    mu_err err = MU_OK;
+    atomic_store(&no_memory, true);
+    for (; n < ALARMS_MOST && err == MU_OK; n++) {
+        crowd[n] = (mu__alarm){.fire = on_alarm};
+        err = mu__alarm_set(system, &crowd[n], mu_now(system) + 3600 * MU_SECOND);
+    }
+    mu_check_eq(err, MU_ENOMEM);
+    return n;
+}
+
+MU_TEST(io, an_alarm_that_was_reserved_is_set_without_memory)
+{
+    mu_system *system = NULL;
+    mu__alarm alarms[3] = {{.fire = on_alarm}, {.fire = on_alarm}, {.fire = on_alarm}};
+    mu__alarm another = {.fire = on_alarm};
+    start_scarce(&system);
+    atomic_store(&rung, 0);
+    for (int i = 0; i < 3; i++)
+        mu_check_ok(mu__alarm_reserve(system, &alarms[i]));
+    mu_check_eq(fill_up(system), 16 - 3 + 1); /* the first block of the heap */
+    for (int round = 1; round <= 5; round++) {
+        for (int i = 0; i < 3; i++)
+            mu_check_ok(mu__alarm_set(system, &alarms[i], mu_now(system)));
+        mu_wait_until(atomic_load(&rung) == 3 * round, 10000);
+        mu_check_eq(mu__alarm_set(system, &another, mu_now(system)), MU_ENOMEM);
+    }
+    mu__alarm_release(system, &alarms[0]); /* its place is anybody's again */
+    mu_check_ok(mu__alarm_set(system, &another, mu_now(system)));
+    mu_wait_until(atomic_load(&rung) == 16, 10000);
+    mu_check_eq(mu__runtime_stop(&system), 0u);
+}
+
+/* Whatever is set while it goes off: its place in the heap is its own. */
+static mu_system *_Atomic crowds_in;
+bool __real_mu__deliver(mu__actor *actor, mu_pid pid, mu__node *node);
+bool __wrap_mu__deliver(mu__actor *actor, mu_pid pid, mu__node *node);
+bool __wrap_mu__deliver(mu__actor *actor, mu_pid pid, mu__node *node)
+{
+    mu_system *system = atomic_exchange(&crowds_in, NULL);
+    if (system)
+        (void)fill_up(system);
+    return __real_mu__deliver(actor, pid, node);
+}
+
+static void count_ticks(void *arg)
+{
+    mu_message message;
+    int *ticks = arg;
+    while (*ticks < 3 && mu_receive(&message, 10000) == MU_OK)
+        (*ticks)++;
+}
+
+MU_TEST(io, an_interval_timer_ticks_on_without_memory_for_alarms)
+{
+    mu_system *system = NULL;
+    int ticks = 0;
+    mu_pid pid;
+    start_scarce(&system);
+    mu_check_ok(mu_spawn(system, NULL, count_ticks, &ticks, &pid));
+    atomic_store(&crowds_in, system);
+    mu_check_ok(mu_send_interval(pid, 1, 7, NULL));
+    mu_wait_until(!mu_alive(pid), 60000);
+    mu_check_eq(mu__runtime_stop(&system), 0u); /* its thread has ended, too */
+    mu_check_eq(ticks, 3);
 }
 
 typedef struct latecomer {
