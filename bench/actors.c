@@ -556,6 +556,7 @@ int main(int argc, char **argv)
     measure_memory(&b);
     measure_regime(&b, true);
     measure_regime(&b, false);
+    bench_options_end(&options);
     bench_report_end(&b.report);
     return 0;
 }

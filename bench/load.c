@@ -509,6 +509,7 @@ int main(int argc, char **argv)
     bench_python_versions(b.report);
     measure_regime(&b, true);
     measure_regime(&b, false);
+    bench_options_end(&options);
     bench_report_end(&b.report);
     return 0;
 }

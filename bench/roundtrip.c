@@ -153,6 +153,7 @@ int main(int argc, char **argv)
     bench_python_versions(report);
     measure_regime(report, &options, true);
     measure_regime(report, &options, false);
+    bench_options_end(&options);
     bench_report_end(&report);
     return 0;
 }

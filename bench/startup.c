@@ -340,29 +340,39 @@ static void measure_kind(bench_report *report, const bench_options *options, mu_
     bench_command_free(s.command);
 }
 
-int main(int argc, char **argv)
+static void head_of_kinds(bench_report *report)
 {
-    bench_options options;
-    char numpy[32];
-    bench_options_parse(&options, argc, argv, about);
-    bench_report *report = bench_report_new("startup", &options);
-    bench_python_versions(report);
-    bench_python_module("numpy", numpy, sizeof numpy);
-    bench_report_version(report, "numpy", numpy[0] != '\0' ? numpy : "absent");
     bench_report_line(report,
                       "\nms from the call, and how often that of one worker alone (x 1)\n"
                       "  %-12s %9s %6s %9s %6s   %9s %6s %9s %6s",
                       "", "1st wall", "x 1", "1st CPU", "x 1", "last wall", "x 1", "last CPU",
                       "x 1");
+}
+
+int main(int argc, char **argv)
+{
+    bench_options options;
+    char numpy[32];
+    bool headed = false;
+    bench_options_parse(&options, argc, argv, about);
+    bench_report *report = bench_report_new("startup", &options);
+    bench_python_versions(report);
+    bench_python_module("numpy", numpy, sizeof numpy);
+    bench_report_version(report, "numpy", numpy[0] != '\0' ? numpy : "absent");
     mu_system *system = bench_system_start();
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         bool possible = strcmp(kinds[i].name, "numpy") != 0 || numpy[0] != '\0';
-        if (possible && bench_wanted(&options, kinds[i].name))
-            measure_kind(report, &options, system, &kinds[i]);
+        if (!possible || !bench_wanted(&options, kinds[i].name))
+            continue;
+        if (!headed)
+            head_of_kinds(report);
+        headed = true;
+        measure_kind(report, &options, system, &kinds[i]);
     }
     mu_system_stop(&system);
     if (bench_wanted(&options, "fork server"))
         bench_forks(report, &options, numpy[0] != '\0');
+    bench_options_end(&options);
     bench_report_end(&report);
     return 0;
 }

@@ -61,7 +61,24 @@ void bench_options_parse(bench_options *ret_options, int argc, char **argv, cons
     }
 }
 
+/* The parts that were offered: `only` may name none of them. */
+static char offered[1024];
+static bool any_wanted;
+
 bool bench_wanted(const bench_options *options, const char *name)
 {
-    return options->only == NULL || strstr(name, options->only) != NULL;
+    bool wanted = options->only == NULL || strstr(name, options->only) != NULL;
+    size_t used = strlen(offered);
+    snprintf(offered + used, sizeof offered - used, "\n  %s", name);
+    any_wanted = any_wanted || wanted;
+    return wanted;
+}
+
+void bench_options_end(const bench_options *options)
+{
+    if (any_wanted)
+        return;
+    fprintf(stderr, "--only: no part's name contains '%s'; the parts are:%s\n", options->only,
+            offered);
+    exit(2);
 }

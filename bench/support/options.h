@@ -34,6 +34,9 @@ void bench_options_parse(bench_options *ret_options, int argc, char **argv, cons
 /* Is the part of the benchmark with this name asked for? */
 bool bench_wanted(const bench_options *options, const char *name);
 
+/* When all parts have been asked for: leaves the process with 2 if none of them was wanted. */
+void bench_options_end(const bench_options *options);
+
 /* One of three figures, by effort. */
 static inline int bench_effort_of(const bench_options *options, int smoke, int quick, int full)
 {
