@@ -98,8 +98,8 @@ class Load(Benchmark, unittest.TestCase):
     short_part = "one CPU, queues"
     rows = ("one CPU, callers on 8 workers: 1 caller: p50", "unpinned, callers on 8 workers: 100 callers: rate",
             "1,000 requests by 100 callers", "queues: a request with 1000 waiting", "8 callers, beside Elixir's ports",
-            "100 callers, beside Erlang's ports", "beside ProcessPoolExecutor", "beside multiprocessing.Pool",
-            "replacement's ready: slowest", "requests answered, of 100")
+            "100 callers, beside Erlang's ports", "100 in flight, beside Elixir's ports",
+            "beside ProcessPoolExecutor", "beside multiprocessing.Pool", "replacement's ready: slowest", "requests answered, of 100")
     peers = ("beside Erlang", "beside Elixir")
 
 
