@@ -15,6 +15,7 @@
 #include <muster/event.h>
 #include <muster/future.h>
 #include <muster/gen_server.h>
+#include <muster/log.h>
 #include <muster/partition_supervisor.h>
 #include <muster/pool.h>
 #include <muster/pool_info.h>

@@ -45,6 +45,7 @@
 #include <muster/actor.h>
 #include <muster/decls.h>
 #include <muster/error.h>
+#include <muster/log.h>
 #include <muster/pool_info.h>
 #include <muster/value.h>
 #include <muster/worker_type.h>
@@ -240,7 +241,8 @@ typedef struct mu_pool_options {
     int64_t shutdown_grace_ms; /* from asking a worker to leave to SIGKILL: 2,000 */
 
     /* looking in */
-    int trace_requests; /* so many finished requests are kept for mu_pool_trace: 0, none */
+    int trace_requests;     /* so many finished requests are kept for mu_pool_trace: 0, none */
+    mu_log_level log_level; /* what the log tells of this pool: as its system's */
 
     mu_progress_fn progress;
     void *progress_ctx;

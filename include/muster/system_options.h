@@ -7,7 +7,7 @@
  *     options.event_hook = (mu_event_hook){on_event, NULL};
  *
  * Thread-safety: a value. Ownership: what it points to is borrowed while the system is started; the
- * hook's context, `sys` and `clock` for as long as the system lives.
+ * hook's and the log's context, `sys` and `clock` for as long as the system lives.
  */
 #ifndef MUSTER_SYSTEM_OPTIONS_H
 #define MUSTER_SYSTEM_OPTIONS_H
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <muster/event.h>
+#include <muster/log.h>
 
 struct mu_sys;
 struct mu_clock;
@@ -29,6 +30,9 @@ typedef struct mu_system_options {
     const char *warden_path;  /* NULL: MUSTER_WARDEN, the build tree's, the installed one */
     int64_t stop_timeout_ms;  /* for threads that do not return on stop; 0: 5,000 */
     mu_event_hook event_hook; /* {NULL, NULL}: nobody listens */
+    mu_log_level log_level;   /* MU_LOG_INHERIT: as the variable MUSTER_LOG says, else MU_LOG_OFF */
+    mu_log_fn log;            /* hears the log's lines; NULL: mu_log_stderr */
+    void *log_ctx;
     /* Where the system keeps its tracking file, absolute; made if need be, 0700. NULL: "muster" in
      * XDG_RUNTIME_DIR if that is set and usable, else none; "": none (doc/processes.md). */
     const char *tracking_dir;
@@ -41,8 +45,7 @@ typedef struct mu_system_options {
 
 #define MU_SYSTEM_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(mu_system_options), NULL, 0, 0, false, NULL, 0, {NULL, NULL}, NULL, 0, false, NULL, \
-            NULL, NULL                                                                             \
+        .size = sizeof(mu_system_options)                                                          \
     }
 
 #endif

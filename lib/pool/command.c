@@ -372,8 +372,8 @@ mu_err mu__command_make(mu_pool *pool, mu__type *type, const mu_pool_options *op
     char **argv = own_argv(pool, &a);
     if (!argv)
         return MU_ENOMEM;
-    type->spec =
-        (mu__port_spec){.path = argv[0], .argv = argv, .max_frame = pool->options.max_frame};
+    type->spec = (mu__port_spec){
+        .pool = pool->name, .path = argv[0], .argv = argv, .max_frame = pool->options.max_frame};
     if (options->cwd && !(type->spec.cwd = own_string(pool, options->cwd)))
         return MU_ENOMEM;
     err = own_vector(pool, options->env, &type->spec.env);

@@ -103,6 +103,7 @@ void mu__result_ran(mu__result *result, const mu__call_plan *plan, const mu__tic
 
 void mu__pool_note(mu_pool *pool, const mu__call_plan *plan, const mu__result *result)
 {
+    mu__pool_log_request(pool, plan, result);
     if (!pool->trace)
         return;
     int64_t total = mu__now(pool->system) - plan->entered;
@@ -210,10 +211,13 @@ mu_err mu_pool_drain(mu_pool *pool, int64_t timeout_ms)
     err = mu__phase_error(pool->phase);
     if (err == MU_OK)
         pool->drained = true;
+    int running = pool->running;
     pool->inside++;
     mu_lock_release(&pool->lock);
-    if (err == MU_OK)
+    if (err == MU_OK) {
+        mu__pool_tell(pool, "pool.drain", "requests", running);
         err = mu__pool_await(pool, has_drained, mu_deadline(mu__now(pool->system), timeout_ms));
+    }
     mu_lock_acquire(&pool->lock);
     if (err == MU_OK && pool->running > 0) /* it was resumed, or stopped, before that */
         err = pool->drained ? mu__phase_error(pool->phase) : MU_ECANCELLED;

@@ -163,6 +163,10 @@ static const char *const seccomp_words[] = {"off", "default", "offline", NULL};
 static const char *const balance_words[] = {"mru", "lru", "least_loaded", "weighted", NULL};
 static const char *const retry_words[] = {"crashed", "protocol", "timeout", "exception", NULL};
 
+/* Those of mu_log_level. */
+static const char *const log_words[] = {"inherit", "off",   "error", "warning",
+                                        "info",    "debug", NULL};
+
 static const char *const affinity_words[] = {"off", "prefer", "require", NULL};
 
 /* The offset of a field, which must be of this C type. */
@@ -278,6 +282,7 @@ static const mu__option table[] = {
     {MS(shutdown_grace_ms), DURATION, .fallback = 2000},
 
     {INT(trace_requests), RANGE(0, MU__TRACE_MOST)},
+    {CHOICE(log_level, mu_log_level, log_words)},
 
     {CODE(progress)},
     {CODE(progress_ctx)},

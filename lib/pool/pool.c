@@ -60,13 +60,19 @@ static mu_err start_manager(void *extra, void *arg, mu_pid *ret_pid, mu_reason *
                                     ret_reason);
 }
 
+static void fail(mu_pool *pool)
+{
+    mu__pool_refuse_all(pool, MU__POOL_FAILED);
+    mu__pool_tell(pool, "pool.failed", "restarts", TREE_INTENSITY);
+}
+
 /* The pool's supervisor has ended: by mu_pool_stop, or because it gave up. */
 static void on_supervisor_death(mu__death_hook *hook, mu_pid pid)
 {
     (void)pid;
     mu_pool *pool = (mu_pool *)((char *)hook - offsetof(mu_pool, on_supervisor_death));
     if (!mu__pool_closing(pool))
-        mu__pool_refuse_all(pool, MU__POOL_FAILED);
+        fail(pool);
     mu__roster_ended(pool);
 }
 
@@ -321,6 +327,7 @@ static mu_err reserve_alarms(mu_pool *pool)
 
 static void pool_free(mu_pool *pool)
 {
+    mu__pool_log_close(pool);
     while (pool->all_tickets) {
         mu__ticket *ticket = pool->all_tickets;
         pool->all_tickets = ticket->next_all;
@@ -383,6 +390,7 @@ static mu_err pool_new(mu_system *system, const mu_pool_options *options, mu_poo
         return err;
     }
     (void)snprintf(pool->full_name, sizeof pool->full_name, MU__MANAGER_PREFIX "%s", pool->name);
+    mu__pool_log_open(pool);
     *ret_pool = pool;
     return MU_OK;
 }
@@ -414,6 +422,7 @@ static mu_err bring_up(mu_pool *pool, mu_error *error)
     pool->started = true;
     mu__upkeep_by_locked(pool, mu__now(pool->system));
     mu_lock_release(&pool->lock);
+    mu__pool_tell(pool, "pool.ready", "total_ns", mu__now(pool->system) - pool->started_at);
     return MU_OK;
 }
 
@@ -475,7 +484,9 @@ static void do_stop(void *arg)
 {
     mu_pool *pool = arg;
     mu__pool_refuse_all(pool, MU__POOL_CLOSING);
-    int64_t deadline = mu_deadline(mu__now(pool->system), pool->options.drain_timeout_ms);
+    int64_t begun = mu__now(pool->system);
+    int64_t deadline = mu_deadline(begun, pool->options.drain_timeout_ms);
+    mu__pool_tell(pool, "pool.stop", "drain_timeout_ms", pool->options.drain_timeout_ms);
     if (mu__pool_await(pool, nothing_runs, deadline) != MU_OK)
         mu__slots_interrupt(pool);
     end_tree(pool);
@@ -484,6 +495,7 @@ static void do_stop(void *arg)
     mu_lock_release(&pool->lock);
     (void)mu__alarm_cancel(pool->system, &pool->alarm);
     (void)mu__alarm_cancel(pool->system, &pool->upkeep);
+    mu__pool_tell(pool, "pool.stopped", "duration_ns", mu__now(pool->system) - begun);
     mu__pool_stopped(pool);
 }
 

@@ -130,8 +130,10 @@ struct mu_pool {
     } health;
     int64_t capacity_ns, capacity_at; /* the time of all wanted workers, summed up until then */
 
-    mu__trace *trace;    /* constant; NULL: nobody wants to know */
-    mu_pool_stats stats; /* the counters; levels are filled in when asked */
+    mu__log_scope log_scope; /* if it has a level of its own */
+    bool log_requests;       /* constant */
+    mu__trace *trace;        /* constant; NULL: nobody wants to know */
+    mu_pool_stats stats;     /* the counters; levels are filled in when asked */
     mu__histogram queue_time, execution_time;
     int64_t started_at;
     bool started; /* mu_pool_start has succeeded: it can be found, and is filled again if need be */
@@ -168,7 +170,7 @@ typedef struct mu__result {
 mu_err mu__pool_enter(mu_pool *pool, int64_t now, mu__ticket **ret_ticket, mu__result *result);
 /* An attempt on this ticket is over, and `ended` is set. */
 void mu__result_ran(mu__result *result, const mu__call_plan *plan, const mu__ticket *ticket);
-/* Keeps a record of the outcome, if records are kept; before its caller hears of it. */
+/* Logs the outcome and keeps a record of it, if that is wanted; before its caller hears of it. */
 void mu__pool_note(mu_pool *pool, const mu__call_plan *plan, const mu__result *result);
 /* Leaves it with the outcome, and gives the ticket back if it is not NULL. */
 void mu__pool_leave(mu_pool *pool, mu__ticket *ticket, const mu__result *result);
@@ -194,6 +196,16 @@ void mu__pool_stopped(mu_pool *pool);
 void mu__pool_changed_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
 /* What a phase answers to a request: MU_OK, MU_ESHUTDOWN, MU_EUNAVAILABLE. */
 mu_err mu__phase_error(mu__pool_phase phase);
+
+/* ---- log.c: what is told of the pool as a whole, and of each request ----------------------- */
+
+/* From now on the pool's events are told at its level; until it is closed. */
+void mu__pool_log_open(mu_pool *pool);
+void mu__pool_log_close(mu_pool *pool);
+/* Emits an event of the pool with one number. Without the lock, from inside. */
+void mu__pool_tell(mu_pool *pool, const char *event, const char *key, int64_t value);
+/* The outcome of a request, if somebody wants to see them. Without the lock. */
+void mu__pool_log_request(mu_pool *pool, const mu__call_plan *plan, const mu__result *result);
 
 /* ---- circuit.c: what outcomes say about the workers ---------------------------------------- */
 

@@ -330,7 +330,9 @@ void mu_pool_pause(mu_pool *pool)
         return;
     mu_lock_acquire(&pool->lock);
     pool->paused = true;
+    int64_t queued = (int64_t)pool->n_waiting;
     mu_lock_release(&pool->lock);
+    mu__pool_tell(pool, "pool.pause", "queued", queued);
 }
 
 /* Somebody who waits for this very worker has come while nobody was given any. */
@@ -383,8 +385,10 @@ void mu_pool_resume(mu_pool *pool)
         return;
     mu_lock_acquire(&pool->lock);
     pool->paused = pool->drained = false;
+    int64_t queued = (int64_t)pool->n_waiting;
     mu__pool_changed_locked(pool);
     mu_lock_release(&pool->lock);
+    mu__pool_tell(pool, "pool.resume", "queued", queued);
     mu__table_match(pool);
 }
 

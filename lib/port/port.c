@@ -46,6 +46,7 @@ struct mu__port {
     int64_t spawned_at;
     uint32_t generation;
     char worker_id[32];
+    char pool[MU_NAME_MAX + 1];
     int64_t oom_kills;   /* before it was there */
     _Atomic bool killed; /* by us */
     tap taps[MU__CAPTURE_STREAMS];
@@ -63,7 +64,8 @@ typedef struct far_ends {
     int stdout_write, stderr_write, response_write;
 } far_ends;
 
-static mu__port *port_new(mu_system *system, const char *worker_id, uint32_t generation);
+static mu__port *port_new(mu_system *system, const char *pool, const char *worker_id,
+                          uint32_t generation);
 static mu_err make_pipes(mu__port *port, far_ends *far);
 static mu_err watch_output(mu__port *port);
 static mu_err spawn(mu__port *port, mu__warden *warden, const mu__port_spec *spec,
@@ -82,7 +84,7 @@ mu_err mu__port_open(mu_system *system, const mu__port_spec *spec, const char *w
     mu__warden *warden = mu__warden_of(system);
     if (!warden)
         return mu_error_set(ret_error, MU_EWARDEN, "the system was started without children");
-    mu__port *port = port_new(system, worker_id, generation);
+    mu__port *port = port_new(system, spec->pool, worker_id, generation);
     if (!port)
         return mu_error_set(ret_error, MU_ENOMEM, "no memory for %s", worker_id);
     far_ends far = {-1, -1, -1};
@@ -127,7 +129,8 @@ void mu__port_free(mu__port **take_port)
     free(port);
 }
 
-static mu__port *port_new(mu_system *system, const char *worker_id, uint32_t generation)
+static mu__port *port_new(mu_system *system, const char *pool, const char *worker_id,
+                          uint32_t generation)
 {
     const mu_sys *sys = mu__sys(system);
     mu__port *port = sys->alloc(sizeof *port);
@@ -138,6 +141,7 @@ static mu__port *port_new(mu_system *system, const char *worker_id, uint32_t gen
     port->generation = generation;
     port->oom_kills = mu__oom_kills(sys);
     (void)snprintf(port->worker_id, sizeof port->worker_id, "%s", worker_id);
+    (void)snprintf(port->pool, sizeof port->pool, "%s", pool ? pool : "");
     port->pipes = (mu__port_pipes){-1, -1, -1};
     for (int s = 0; s < MU__CAPTURE_STREAMS; s++) {
         port->taps[s].port = port;
@@ -376,7 +380,7 @@ static void emit_line(mu__port *port, mu__capture_stream stream, const mu__captu
              MU__M({"generation", port->generation}, {"dropped", (int64_t)line->dropped}),
              MU__D({"worker", port->worker_id},
                    {"stream", stream == MU__CAPTURE_STDOUT ? "stdout" : "stderr"},
-                   {"line", line->text}));
+                   {"line", line->text}, {"pool", port->pool}));
 }
 
 static void take_in(tap *t, const char *bytes, size_t size)

@@ -31,6 +31,7 @@ typedef struct mu__port mu__port;
 
 /* What all workers of a pool have in common; borrowed for the call. */
 typedef struct mu__port_spec {
+    const char *pool;             /* whose it is, told with its output; NULL: no pool's */
     const char *path;             /* of the program; absolute */
     char *const *argv;            /* NULL-terminated, argv[0] included */
     const char *const *env;       /* "NAME=value", set over all others; NULL: none */

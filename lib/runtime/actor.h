@@ -12,6 +12,7 @@
 #include <muster/actor.h>
 #include <muster/system_options.h>
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/sys.h"
 #include "runtime/mailbox.h"
 #include "runtime/park.h"
@@ -144,7 +145,9 @@ const char *mu__label(mu_pid pid, char buffer[MU__LABEL_SIZE]);
 
 const mu_sys *mu__sys(const mu_system *system);
 const mu_clock *mu__clock(const mu_system *system);
+/* Where to emit: the host's hook, or the log before it. */
 const mu_event_hook *mu__hook(const mu_system *system);
+mu__log *mu__log_of(mu_system *system);
 int64_t mu__now(const mu_system *system);
 
 /* Slots that upper floors fill; the runtime never looks inside. */

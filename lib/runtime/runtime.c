@@ -71,8 +71,9 @@ mu_err mu__runtime_start(const mu_system_options *options, mu_system **ret_syste
         return MU_ENOMEM;
     system->sys = sys;
     system->clock = options && options->clock ? options->clock : &mu__clock_monotonic;
-    system->hook = options ? options->event_hook : (mu_event_hook){NULL, NULL};
     (void)fill_options(system, options);
+    const mu_system_options *o = &system->options;
+    mu__log_init(&system->log, &o->event_hook, o->log, o->log_ctx, o->log_level);
     init_tables(system);
     mu_err err = make_fork_page(system);
     if (err == MU_OK)
@@ -147,6 +148,7 @@ void mu__system_free(mu_system *system) MU_NO_TSA
     mu__calls_free(system);
     mu__names_free(system);
     mu__timers_free(system);
+    mu__log_deinit(&system->log);
     mu_lock_deinit(&system->slots_lock);
     mu_lock_deinit(&system->calls_lock);
     mu_lock_deinit(&system->threads.lock);
@@ -182,7 +184,12 @@ const mu_clock *mu__clock(const mu_system *system)
 
 const mu_event_hook *mu__hook(const mu_system *system)
 {
-    return &system->hook;
+    return mu__log_hook(&system->log);
+}
+
+mu__log *mu__log_of(mu_system *system)
+{
+    return &system->log;
 }
 
 int64_t mu__now(const mu_system *system)

@@ -9,6 +9,7 @@
 #define MU_RUNTIME_SYSTEM_IMPL_H
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "runtime/io.h"
 #include "runtime/runtime.h"
 #include "runtime/slot.h"
@@ -92,7 +93,7 @@ struct mu_system {
     char name[64];
     const mu_sys *sys;
     const mu_clock *clock;
-    mu_event_hook hook;
+    mu__log log;
     const uint32_t *fork_page; /* reads 1 here, 0 in a forked copy (MADV_WIPEONFORK) */
     _Atomic bool closed;
     _Atomic uint64_t next_ref;

@@ -6,6 +6,7 @@
 #include <muster/system.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <muster/supervisor.h>
 
@@ -58,13 +59,50 @@ size_t mu_system_stop(mu_system **take_system)
     return mu__runtime_stop(&system);
 }
 
+/* The log's level if the program leaves it open: the variable's, which is whoever runs it. */
+static mu_err level_from_environment(mu_log_level *ret_level, mu_error *error)
+{
+    const char *text = secure_getenv("MUSTER_LOG");
+    *ret_level = MU_LOG_OFF;
+    if (!text || !text[0])
+        return MU_OK;
+    for (mu_log_level level = MU_LOG_OFF; level <= MU_LOG_DEBUG; level++)
+        if (strcmp(text, mu_log_level_name(level)) == 0) {
+            *ret_level = level;
+            return MU_OK;
+        }
+    return mu_error_set(error, MU_EINVAL,
+                        "MUSTER_LOG is '%.64s'; allowed are off, error, warning, info and debug",
+                        text);
+}
+
+static mu_err choose_log(mu_system_options *options, mu_error *error)
+{
+    if (options->log_level > MU_LOG_DEBUG)
+        return mu_error_set(error, MU_EINVAL, "log_level is %d; allowed are %d to %d",
+                            (int)options->log_level, MU_LOG_INHERIT, MU_LOG_DEBUG);
+    if (!options->log)
+        options->log = mu_log_stderr;
+    return options->log_level == MU_LOG_INHERIT ? level_from_environment(&options->log_level, error)
+                                                : MU_OK;
+}
+
 mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
                        mu_error *ret_error)
 {
     if (!ret_system)
         return mu_error_set(ret_error, MU_EINVAL, "ret_system is NULL");
     mu_system *system = NULL;
-    mu_err err = mu__runtime_start(options, &system);
+    mu_system_options whole = MU_SYSTEM_OPTIONS_INIT;
+    if (options && options->size != sizeof *options)
+        return mu_error_set(ret_error, MU_EINVAL, "size is %zu; start from MU_SYSTEM_OPTIONS_INIT",
+                            options->size);
+    if (options)
+        whole = *options;
+    mu_err err = choose_log(&whole, ret_error);
+    if (err != MU_OK)
+        return err;
+    err = mu__runtime_start(&whole, &system);
     if (err != MU_OK)
         return mu_error_set(ret_error, err, "the runtime did not start: %s", mu_strerror(err));
     mu__warden *warden;
