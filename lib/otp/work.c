@@ -4,7 +4,6 @@
  */
 #include "otp/work.h"
 
-#include <sched.h>
 #include <stdlib.h>
 
 #include <muster/dynamic_supervisor.h>
@@ -223,8 +222,8 @@ void mu__work_kill(mu__work *work)
     (void)mu_exit_signal(work->pid, &reason);
     reason = mu_reason_killed();
     record_end(work, &reason);
-    while (!mu__work_done(work))
-        sched_yield(); /* its own outcome is between two stores */
+    for (unsigned look = 0; !mu__work_done(work); look++)
+        mu__park_pause(look); /* its own outcome is between two stores */
 }
 
 mu_err mu__work_await_death(mu__work *work)

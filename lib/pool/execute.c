@@ -3,7 +3,6 @@
  * calling thread, give the worker back, try again if that is allowed, explain. job.c uses the same
  * attempt in the worker's actor.
  */
-#include <sched.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,8 +106,8 @@ static bool served_after_all(mu_pool *pool, mu__ticket *ticket)
 {
     if (mu__ticket_withdraw(pool, ticket))
         return false;
-    while (!is_settled(ticket))
-        sched_yield(); /* somebody is between taking it out and telling it */
+    /* Somebody is between taking it out and telling it: the state first, then the waiter. */
+    mu__wait_out(&ticket->waiter, is_settled, ticket);
     return atomic_load(&ticket->state) == MU__TICKET_SERVED;
 }
 

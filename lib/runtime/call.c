@@ -4,7 +4,6 @@
  */
 #include "runtime/call.h"
 
-#include <sched.h>
 #include <stdlib.h>
 
 #include "runtime/system_impl.h"
@@ -164,8 +163,8 @@ void mu__call_close(mu__call *call)
     uint64_t generation = atomic_load(&call->state) >> PHASE_BITS;
     uint64_t expected = word(generation, PENDING);
     if (!atomic_compare_exchange_strong(&call->state, &expected, word(generation, FREE))) {
-        while (!mu__call_done(call))
-            sched_yield(); /* a completer is between two stores */
+        /* A completer is between two stores; it notifies after the second. */
+        mu__wait_out(&call->waiter, is_done, call);
         mu_message_clear(&call->reply);
         atomic_store(&call->state, word(generation, FREE));
     }

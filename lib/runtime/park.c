@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12,6 +13,9 @@
 #include "base/clock.h"
 
 enum { EMPTY = 0, TOKEN = 1, ASLEEP = 2 };
+
+/* Of mu__park_pause: looks without sleep, and for how long it sleeps then. */
+enum { LOOKS_AWAKE = 20, PAUSE_NS = 50000 };
 
 void mu__park_init(mu__park *park)
 {
@@ -54,6 +58,17 @@ bool mu__park_wait(mu__park *park, int64_t deadline)
                 return false;
         }
     }
+}
+
+void mu__park_pause(unsigned look)
+{
+    mu__park nobody;
+    if (look < LOOKS_AWAKE) {
+        (void)sched_yield();
+        return;
+    }
+    mu__park_init(&nobody);
+    (void)mu__park_wait(&nobody, mu_clock_now(&mu__clock_monotonic) + PAUSE_NS);
 }
 
 bool mu__park_wake(mu__park *park)

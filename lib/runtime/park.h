@@ -30,6 +30,13 @@ void mu__park_init(mu__park *park);
 /* Takes the token, sleeping until `deadline` (CLOCK_MONOTONIC ns, MU_NEVER). False: deadline. */
 bool mu__park_wait(mu__park *park, int64_t deadline);
 
+/*
+ * For what another thread is about to do, a few instructions from here, and of which it tells
+ * nobody: call it between looks, with their number from 0. A few times it gives the processor away;
+ * then it sleeps, for the other thread may have a lower priority (SCHED_FIFO) and never be given it.
+ */
+void mu__park_pause(unsigned look);
+
 /* Puts the token; wakes the owner if it sleeps. Returns true if a system call was made. */
 bool mu__park_wake(mu__park *park);
 

@@ -126,8 +126,10 @@ size_t mu__runtime_stop(mu_system **take_system)
     int64_t deadline =
         mu_deadline(mu_clock_now(&mu__clock_monotonic), system->options.stop_timeout_ms);
     /* Whoever was being started when the system closed is caught by the second round. */
-    while (atomic_load(&system->n_alive) > 0)
+    for (unsigned look = 0; atomic_load(&system->n_alive) > 0; look++) {
         mu__runtime_each(system, kill_one, NULL);
+        mu__park_pause(look); /* those that are left are about to die by somebody else's hand */
+    }
     /* Alarms may still deliver to slots while threads end; nothing may once the I/O thread is gone.
      */
     mu__io_stop(system);

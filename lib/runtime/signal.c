@@ -8,7 +8,6 @@
  * next checkpoint.
  */
 #include <errno.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include "runtime/edge.h"
@@ -243,8 +242,8 @@ void mu__actor_finish(mu__actor *actor, mu_pid pid, const mu_reason *why, bool o
     if (!begin_finish(actor, pid, why, own, &reason))
         return;
     /* What the victim is just sending counts as sent before its death; it sends nothing after. */
-    while (!own && atomic_load(&actor->sending))
-        sched_yield();
+    for (unsigned look = 0; !own && atomic_load(&actor->sending); look++)
+        mu__park_pause(look);
     mu__name_drop(actor);
     run_hooks(actor, pid);
     legacy left = close_actor(actor);

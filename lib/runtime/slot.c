@@ -4,7 +4,6 @@
  */
 #include "runtime/slot.h"
 
-#include <sched.h>
 #include <string.h>
 
 #include "runtime/system_impl.h"
@@ -107,9 +106,10 @@ const char *mu__label(mu_pid pid, char buffer[MU__LABEL_SIZE])
 
 void mu__await_telling(const mu__actor *actor, mu_pid pid)
 {
-    while (atomic_load(&actor->generation) == pid.generation &&
-           atomic_load(&actor->state) == MU__DEAD && !atomic_load(&actor->told))
-        sched_yield();
+    for (unsigned look = 0; atomic_load(&actor->generation) == pid.generation &&
+                            atomic_load(&actor->state) == MU__DEAD && !atomic_load(&actor->told);
+         look++)
+        mu__park_pause(look);
 }
 
 bool mu_alive(mu_pid pid)
