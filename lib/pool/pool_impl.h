@@ -280,18 +280,18 @@ bool mu__ticket_wake(mu_pool *pool, mu__ticket *ticket);
 typedef struct mu__after {
     mu__ticket *ticket;  /* to be told that it is served */
     mu__ticket *refused; /* by next_free: to be told so */
-    /* Generations that the slot has parted with: the serving one and its successor at most. */
-    int n_parted;
+    /* Generations that the slot has parted with: there is one in a seat at most. */
     struct {
         mu_pid actor;         /* is to leave, and has the exchange; none: it knows */
         mu__channel *channel; /* a reference to give up; may be NULL */
-    } parted[2];
+    } parted[MU__SEATS];
 } mu__after;
 #define MU__AFTER_INIT                                                                             \
     {                                                                                              \
-        .n_parted = 0                                                                              \
+        .ticket = NULL                                                                             \
     }
-void mu__after_part(mu__after *after, mu_pid actor, mu__channel *take_channel);
+void mu__after_part(mu__after *after, const mu__seat *seat, mu_pid actor,
+                    mu__channel *take_channel);
 void mu__after_do(mu_pool *pool, mu__after *after);
 
 /* Sends to an actor of the pool's, also if the caller has been told to exit; without memory for it

@@ -28,6 +28,16 @@ uint32_t mu__pool_random_locked(mu_pool *pool)
     return x;
 }
 
+static mu__seat *serving_seat(mu__slot *slot)
+{
+    return &slot->seats[slot->seat];
+}
+
+static mu__seat *successors_seat(mu__slot *slot)
+{
+    return &slot->seats[1 - slot->seat];
+}
+
 /* ---- which slots there are ---------------------------------------------------------------- */
 
 bool mu__slot_shown(const mu__slot *slot)
@@ -121,7 +131,7 @@ mu__slot *mu__roster_add_locked(mu_pool *pool, mu__type *type, int64_t now)
 static void dismiss_next_locked(mu__slot *slot, mu__after *after)
 {
     if (slot->next.channel)
-        mu__after_part(after, slot->next.actor, slot->next.channel);
+        mu__after_part(after, successors_seat(slot), slot->next.actor, slot->next.channel);
     slot->next = (mu__successor){0};
 }
 
@@ -129,7 +139,7 @@ static void dismiss_next_locked(mu__slot *slot, mu__after *after)
 static void part_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__after *after)
     MU_REQUIRES(&pool->lock)
 {
-    mu__after_part(after, slot->info.actor, slot->channel);
+    mu__after_part(after, serving_seat(slot), slot->info.actor, slot->channel);
     if (!slot->channel)
         return;
     slot->channel = NULL;
@@ -145,7 +155,7 @@ void mu__roster_drop_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu__afte
     slot->wanted = false;
     slot->replace_below = 0;
     dismiss_next_locked(slot, after);
-    bool child = slot->seats[slot->seat].child;
+    bool child = serving_seat(slot)->child;
     switch (slot->state) {
     case MU_WORKER_BUSY:
     case MU_WORKER_UNHEALTHY:
@@ -237,7 +247,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
                           const char *reason, mu__after *after) MU_REQUIRES(&pool->lock)
 {
     mu__slot_hide_locked(pool, slot);
-    mu__after_part(after, MU_PID_NONE, slot->channel);
+    mu__after_part(after, serving_seat(slot), MU_PID_NONE, slot->channel);
     slot->channel = NULL;
     mu__line_lost_locked(pool, slot, &after->refused);
     mu__circuit_lost_locked(pool, slot, now);
@@ -269,7 +279,7 @@ static void retire_locked(mu_pool *pool, mu__slot *slot, int64_t now, mu_err err
 static void fail_next_locked(mu_pool *pool, mu__slot *slot, const char *reason, mu__after *after)
     MU_REQUIRES(&pool->lock)
 {
-    mu__after_part(after, MU_PID_NONE, slot->next.channel);
+    mu__after_part(after, successors_seat(slot), MU_PID_NONE, slot->next.channel);
     slot->next.channel = NULL;
     slot->next.actor = MU_PID_NONE;
     if (slot->replace_below <= slot->info.generation)
@@ -313,7 +323,7 @@ static int64_t begin_successor_locked(mu_pool *pool, mu__slot *slot, mu_pid acto
 {
     int64_t wait = 0;
     if (slot->next.generation) { /* the one before has failed */
-        mu__after_part(after, MU_PID_NONE, slot->next.channel);
+        mu__after_part(after, successors_seat(slot), MU_PID_NONE, slot->next.channel);
         wait = mu__backoff_next(&slot->backoff, now, mu__pool_random_locked(pool));
     }
     slot->next = (mu__successor){
@@ -333,9 +343,9 @@ bool mu__slot_starting(mu__seat *seat, mu_pid actor, uint32_t *ret_generation, i
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
     /* An actor that was killed is replaced at once, often before it has found out itself. */
-    if (seat == &slot->seats[slot->seat] && slot->channel)
+    if (seat == serving_seat(slot) && slot->channel)
         retire_locked(pool, slot, now, MU_ECRASHED, MU__ACTOR_KILLED, &after);
-    bool serves = slot->wanted && seat == &slot->seats[slot->seat];
+    bool serves = slot->wanted && seat == serving_seat(slot);
     bool relieves = slot->wanted && !serves && slot->next.wanted;
     if (serves) {
         *ret_wait_ns = begin_serving_locked(pool, slot, actor, now);

@@ -76,6 +76,7 @@ typedef struct mu__ticket {
  * A place for one child of the worker supervisor. A slot has two: the serving generation's, and one
  * for the successor that is to relieve it. A child that is restarted comes back to its own seat.
  */
+enum { MU__SEATS = 2 };
 typedef struct mu__seat {
     mu__slot *slot;
     mu_gen_server_options server_options; /* borrowed by the supervisor for every restart */
@@ -116,8 +117,8 @@ struct mu__slot {
     bool checking;       /* what runs is a health check */
     int64_t used_at;     /* when it was ready, or its last request ended */
 
-    mu__seat seats[2];
-    int seat; /* the serving generation's */
+    mu__seat seats[MU__SEATS];
+    int seat; /* the serving generation's; its successor's is the other */
     mu__successor next;
     bool begun;               /* what comes next is a restart */
     uint32_t last_generation; /* the last number given out */

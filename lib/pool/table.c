@@ -149,18 +149,18 @@ static void tell_refused(mu__ticket *refused)
     }
 }
 
-void mu__after_part(mu__after *after, mu_pid actor, mu__channel *take_channel)
+void mu__after_part(mu__after *after, const mu__seat *seat, mu_pid actor, mu__channel *take_channel)
 {
-    after->parted[after->n_parted].actor = actor;
-    after->parted[after->n_parted].channel = take_channel;
-    after->n_parted++;
+    size_t place = (size_t)(seat - seat->slot->seats);
+    after->parted[place].actor = actor;
+    after->parted[place].channel = take_channel;
 }
 
 void mu__after_do(mu_pool *pool, mu__after *after)
 {
     tell_served(pool, after->ticket);
     tell_refused(after->refused);
-    for (int i = 0; i < after->n_parted; i++) {
+    for (int i = 0; i < MU__SEATS; i++) {
         if (!mu_pid_is_none(after->parted[i].actor))
             mu__tell_actor(after->parted[i].actor, mu_message_tag(MU__POOL_LEAVE));
         mu__channel_unref(after->parted[i].channel);

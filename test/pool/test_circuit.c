@@ -3,10 +3,15 @@
  * worker fails is what its script says by its id; requests go by turns, as all workers are idle
  * whenever one is asked.
  */
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pool/look_rig.h"
+#include "pool/pool_impl.h"
 
 /* What worker_1 dies of, and others answer. */
 #define DIES "os._exit(3) if worker.id == 'worker_1' else 7"
@@ -15,7 +20,7 @@ typedef struct heard {
     _Atomic int opened, closed; /* worker_1's */
 } heard;
 
-static void listen(void *ctx, const mu_event *event)
+static void hear(void *ctx, const mu_event *event)
 {
     heard *h = ctx;
     if (strncmp(event->name, "circuit.", 8) != 0 ||
@@ -26,7 +31,7 @@ static void listen(void *ctx, const mu_event *event)
 
 static void prepare(pool_rig *rig, heard *h, int size, int threshold)
 {
-    rig_prepare_heard(rig, size, (mu_event_hook){listen, h});
+    rig_prepare_heard(rig, size, (mu_event_hook){hear, h});
     rig->options.script = LOOK_WORKER;
     rig->options.balance = MU_BALANCE_LRU;
     rig->options.breaker_threshold = threshold;
@@ -151,5 +156,75 @@ MU_TEST(circuit, no_more_are_held_than_others_serve)
     mu_check_eq(rig_worker(&rig, 0).breaker, MU_BREAKER_OPEN);
     mu_check_eq(rig_worker(&rig, 1).breaker, MU_BREAKER_OPEN);
     mu_check_eq(stats_of(&rig).held, 1);
+    rig_stop(&rig);
+}
+
+/* ---- those that are held when others are lost ---- */
+
+/* Two workers of which the first is held: its circuit is open, as if it had failed just now. */
+static void hold_the_first(pool_rig *rig)
+{
+    mu_execute_options at_once = MU_EXECUTE_OPTIONS_INIT;
+    at_once.queue_timeout_ms = -1;
+    mu_lock_acquire(&rig->pool->lock);
+    mu__slot *slot = rig->pool->slots[0];
+    slot->breaker.state = MU_BREAKER_OPEN;
+    slot->breaker.opened_at = mu__now(rig->system);
+    mu_lock_release(&rig->pool->lock);
+    mu_wait_until(mu_pool_execute(rig->pool, "ping", NULL, &at_once, NULL, NULL) == MU_OK &&
+                      stats_of(rig).held == 1,
+                  20000);
+}
+
+static void open_echo_pool(pool_rig *rig, heard *h, const char *executable)
+{
+    prepare(rig, h, 2, 2);
+    rig->options.script = NULL;
+    rig->options.python_path = NULL;
+    rig->options.executable = executable;
+    rig->options.health_check_interval_ms = MU_INFINITY;
+    mu_check_ok(rig_open(rig));
+    hold_the_first(rig);
+}
+
+/* No generation comes after it that could bring the held one back. */
+MU_TEST(circuit, who_is_held_goes_back_to_work_as_soon_as_the_last_other_has_died)
+{
+    heard h = {0};
+    pool_rig rig;
+    char dir[] = "/tmp/muster-circuit-XXXXXX", copy[64], command[256];
+    mu_check(mkdtemp(dir));
+    (void)snprintf(copy, sizeof copy, "%s/worker", dir);
+    (void)snprintf(command, sizeof command, "cp '%s' '%s'", MU_TEST_ECHO_WORKER, copy);
+    mu_check_eq(system(command), 0);
+    open_echo_pool(&rig, &h, copy);
+    mu_check_eq(unlink(copy), 0);
+    mu_check_eq(kill(rig_worker(&rig, 1).os_pid, SIGKILL), 0);
+    mu_wait_until(stats_of(&rig).held == 0, 20000);
+    mu_check_ok(rig_run(&rig, "ping"));
+    rig_stop(&rig);
+    mu_check_eq(rmdir(dir), 0);
+}
+
+MU_TEST(circuit, who_is_held_goes_back_to_work_as_soon_as_the_circuit_of_the_last_other_opens)
+{
+    heard h = {0};
+    pool_rig rig;
+    open_echo_pool(&rig, &h, MU_TEST_ECHO_WORKER);
+    mu__reply faulty = {.err = MU_EPROTOCOL};
+    for (int i = 0; i < 2; i++) {
+        mu__ticket *ticket;
+        bool served;
+        mu_check_ok(mu__pool_enter(rig.pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
+        ticket->queued_at = mu__now(rig.system);
+        ticket->total_deadline = MU_NEVER;
+        ticket->execution_timeout_ms = MU_INFINITY;
+        mu_check_ok(mu__ticket_place(rig.pool, ticket, 0, false, &served));
+        mu_check(served && ticket->slot->index == 1);
+        mu__slot_end(ticket, MU__EXCHANGE_REPLY, &faulty);
+        mu__pool_leave(rig.pool, ticket, &(mu__result){.err = MU_ECANCELLED, .executed_ns = -1});
+    }
+    mu_check_eq(rig_worker(&rig, 1).breaker, MU_BREAKER_OPEN);
+    mu_wait_until(stats_of(&rig).held == 0, 20000);
     rig_stop(&rig);
 }

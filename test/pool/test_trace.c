@@ -44,6 +44,42 @@ MU_TEST(trace, keeps_the_last_ones_and_gives_them_oldest_first)
     mu__trace_free(trace);
 }
 
+/* More come while a reader makes room for what it is about to copy. */
+static mu__trace *grows;
+static int64_t grows_by;
+
+static void *alloc_meanwhile(size_t size)
+{
+    for (int64_t i = 0; i < grows_by; i++)
+        put(grows, -1);
+    return mu__sys_real.alloc(size);
+}
+
+/* Of those that were there at first; how many are left of a ring of four. */
+static size_t left_of_four(int64_t written_meanwhile)
+{
+    mu_sys sys = mu__sys_real;
+    mu_request_trace *records;
+    size_t count;
+    grows = new_trace(4);
+    grows_by = written_meanwhile;
+    sys.alloc = alloc_meanwhile;
+    for (int64_t i = 1; i <= 4; i++)
+        put(grows, i);
+    mu_check_ok(mu__trace_copy(grows, &sys, &records, &count));
+    for (size_t i = 0; i < count; i++)
+        mu_check_eq(records[i].asked_at, (int64_t)(4 - count + i + 1));
+    free(records);
+    mu__trace_free(grows);
+    return count;
+}
+
+MU_TEST(trace, leaves_out_what_is_overwritten_while_it_is_read)
+{
+    for (int64_t more = 0; more < 12; more++)
+        mu_check_eq(left_of_four(more), more < 4 ? (size_t)(4 - more) : 0u);
+}
+
 MU_TEST(trace, without_room_there_is_none)
 {
     mu__trace *trace = new_trace(0);
