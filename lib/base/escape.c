@@ -41,7 +41,22 @@ size_t mu__escape(char *out, size_t room, const void *text, size_t size, mu__esc
     return length;
 }
 
-/* Bytes of the UTF-8 character at `p` that is no control character, or 0. */
+/*
+ * Characters that make a line, or the words in it, look other than they are: ends of lines and
+ * paragraphs, and marks, embeddings, overrides and isolates of direction (CVE-2021-42574).
+ */
+static bool misleads(const unsigned char *p, size_t size)
+{
+    if (size == 2)
+        return p[0] == 0xd8 && p[1] == 0x9c; /* U+061C */
+    if (size != 3 || p[0] != 0xe2)
+        return false;
+    if (p[1] == 0x80) /* U+200E, U+200F, U+2028 to U+202E */
+        return p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae);
+    return p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9; /* U+2066 to U+2069 */
+}
+
+/* Bytes of the UTF-8 character at `p` that may be shown, or 0. */
 static size_t printable(const unsigned char *p, size_t left)
 {
     if (p[0] < 0x80)
@@ -50,7 +65,7 @@ static size_t printable(const unsigned char *p, size_t left)
     if (size > left || !mu__utf8_valid(p, size))
         return 0;
     bool control = p[0] == 0xc2 && p[1] < 0xa0; /* U+0080 to U+009F: terminals obey these too */
-    return control ? 0 : size;
+    return control || misleads(p, size) ? 0 : size;
 }
 
 static piece next_piece(const unsigned char *p, size_t left, mu__escape_style style)

@@ -2,8 +2,9 @@
  * base/escape.h - text of strangers, made fit for errors, logs and terminals.
  *
  * What a worker prints or says may hold anything: control sequences that repaint a terminal,
- * newlines that forge a line of a log, bytes that are no text, a megabyte of it. Escaped text is
- * UTF-8, has no control character, ends with "..." where it was cut, and is always terminated.
+ * newlines that forge a line of a log, marks that turn its direction, bytes that are no text, a
+ * megabyte of it. Escaped text is UTF-8, has no control character and none that misleads, ends with
+ * "..." where it was cut, and is always terminated.
  *
  *     mu__escape(error->message, sizeof error->message, text, size, MU__ESCAPE_LINE);
  *

@@ -57,6 +57,9 @@ const char *mu__signal_name(int signal, char *buffer, size_t size)
         if (names[i].number == signal)
             return names[i].name;
     }
-    (void)snprintf(buffer, size, "signal %d", signal);
+    if (signal >= SIGRTMIN && signal <= SIGRTMAX)
+        (void)snprintf(buffer, size, "SIGRTMIN+%d", signal - SIGRTMIN);
+    else
+        (void)snprintf(buffer, size, "signal %d", signal);
     return buffer;
 }

@@ -41,7 +41,7 @@ bool mu__exit_by_others(const mu__exit *exit);
 /* In words, cut to `size`; returns `text`. */
 const char *mu__exit_text(const mu__exit *exit, char *text, size_t size);
 
-/* "SIGKILL"; "signal 40" for those without a name, put into `buffer` of 16 bytes or more. */
+/* "SIGKILL"; "SIGRTMIN+3" and "signal 32" are put into `buffer`, of 16 bytes or more. */
 const char *mu__signal_name(int signal, char *buffer, size_t size);
 
 #endif

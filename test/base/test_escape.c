@@ -21,6 +21,23 @@ MU_TEST(escape, control_characters_and_broken_bytes_become_visible)
     mu_check_str(line("\xc2\x9b\x31m"), "\\xc2\\x9b1m"); /* U+009B is CSI, as ESC [ is */
 }
 
+MU_TEST(escape, Z6_what_turns_the_direction_or_ends_a_line_elsewhere_becomes_visible)
+{
+    mu_check_str(line("ab\xe2\x80\xae"
+                      "dc"), /* U+202E: shown as "abcd" */
+                 "ab\\xe2\\x80\\xaedc");
+    static const char *const hidden[] = {"\xd8\x9c",     "\xe2\x80\x8e", "\xe2\x80\x8f",
+                                         "\xe2\x80\xa8", "\xe2\x80\xaa", "\xe2\x81\xa6",
+                                         "\xe2\x81\xa9"};
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        mu_check_eq(line(hidden[i])[0], '\\');
+    /* Their neighbours: the joiners of several scripts, per mille, a function's application. */
+    static const char *const plain[] = {"\xe2\x80\x8d", "\xe2\x80\xb0", "\xe2\x80\xa7",
+                                        "\xe2\x81\xa5", "\xe2\x81\xaa", "\xd8\x9b"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        mu_check_str(line(plain[i]), plain[i]);
+}
+
 MU_TEST(escape, text_keeps_its_lines_and_zeros_are_seen)
 {
     char out[32];

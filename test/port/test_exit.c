@@ -29,6 +29,8 @@ MU_TEST(exit, names_codes_and_signals)
     check_text(MU__EXIT_CODE, 3, "exit status 3");
     check_text(MU__EXIT_SIGNAL, SIGKILL, "killed by SIGKILL");
     check_text(MU__EXIT_SIGNAL, SIGSEGV, "killed by SIGSEGV");
-    check_text(MU__EXIT_SIGNAL, 40, "killed by signal 40");
+    check_text(MU__EXIT_SIGNAL, SIGRTMIN, "killed by SIGRTMIN+0");
+    check_text(MU__EXIT_SIGNAL, SIGRTMIN + 3, "killed by SIGRTMIN+3");
+    check_text(MU__EXIT_SIGNAL, 32, "killed by signal 32"); /* libc's own */
     check_text(MU__EXIT_LOST, 0, "killed with its owner, the warden or its actor");
 }
