@@ -34,6 +34,7 @@ struct entry {
 static mu_err entry_take(struct entry *entry, char byte, char *value, size_t size);
 static bool is_in_exec(pid_t pid);
 static bool nth_field(const char *stat, int n, unsigned long long *ret_value);
+static mu_err read_whole(const char *path, char *buffer, size_t size, size_t *ret_length);
 static int open_proc(const char *path);
 static ssize_t read_some(int fd, char *buffer, size_t size);
 static mu_err thread_children(pid_t pid, const char *tid, pid_t *pids, size_t capacity,
@@ -76,32 +77,21 @@ mu_err mu__proc_parse_stat(const char *text, size_t size, mu__proc_stat *ret_sta
 mu_err mu__proc_read_stat(pid_t pid, mu__proc_stat *ret_stat)
 {
     char path[40], text[1024];
+    size_t length;
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open_proc(path);
-    if (fd < 0)
-        return MU_ERRNO(errno);
-    ssize_t n = read_some(fd, text, sizeof text);
-    int saved = errno;
-    (void)close(fd);
-    if (n < 0)
-        return MU_ERRNO(saved);
-    return mu__proc_parse_stat(text, (size_t)n, ret_stat);
+    mu_err err = read_whole(path, text, sizeof text, &length);
+    return err == MU_OK ? mu__proc_parse_stat(text, length, ret_stat) : err;
 }
 
 mu_err mu__proc_rss(pid_t pid, size_t *ret_bytes)
 {
     char path[40], text[256];
     unsigned long pages;
+    size_t length;
     (void)snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-    int fd = open_proc(path);
-    if (fd < 0)
-        return MU_ERRNO(errno);
-    ssize_t n = read_some(fd, text, sizeof text - 1);
-    int saved = errno;
-    (void)close(fd);
-    if (n < 0)
-        return MU_ERRNO(saved);
-    text[n] = '\0';
+    mu_err err = read_whole(path, text, sizeof text, &length);
+    if (err != MU_OK)
+        return err;
     if (sscanf(text, "%*s %lu", &pages) != 1) /* size resident shared ... */
         return MU_EDECODE;
     *ret_bytes = pages * (size_t)sysconf(_SC_PAGESIZE);
@@ -241,16 +231,11 @@ mu_err mu__proc_of_pidfd(int pidfd, pid_t *ret_pid)
 {
     char path[48], text[1024];
     int pid;
+    size_t length;
     (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
-    int fd = open_proc(path);
-    if (fd < 0)
-        return MU_ERRNO(errno);
-    ssize_t n = read_some(fd, text, sizeof text - 1);
-    int saved = errno;
-    (void)close(fd);
-    if (n < 0)
-        return MU_ERRNO(saved);
-    text[n] = '\0';
+    mu_err err = read_whole(path, text, sizeof text, &length);
+    if (err != MU_OK)
+        return err;
     const char *line = strstr(text, "\nPid:");
     if (!line || sscanf(line, "\nPid: %d", &pid) != 1)
         return MU_EDECODE;
@@ -302,15 +287,11 @@ static bool is_in_exec(pid_t pid)
 {
     char path[40], text[1024];
     unsigned long long vsize, code, env_start, env_end;
+    size_t length;
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open_proc(path);
-    ssize_t n = fd >= 0 ? read_some(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0)
-        (void)close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    return nth_field(text, 23, &vsize) && vsize != 0 && nth_field(text, 26, &code) &&
-           nth_field(text, 50, &env_start) && nth_field(text, 51, &env_end) &&
-           (code == 0 || env_end == 0 || env_end > env_start);
+    return read_whole(path, text, sizeof text, &length) == MU_OK && nth_field(text, 23, &vsize) &&
+           vsize != 0 && nth_field(text, 26, &code) && nth_field(text, 50, &env_start) &&
+           nth_field(text, 51, &env_end) && (code == 0 || env_end == 0 || env_end > env_start);
 }
 
 /* Of a whole line of /proc/PID/stat, counted as proc(5) counts them; n is 4 or more. */
@@ -320,6 +301,22 @@ static bool nth_field(const char *stat, int n, unsigned long long *ret_value)
     for (int field = 2; at && field < n; field++)
         at = strchr(at + 1, ' ');
     return at && sscanf(at, "%llu", ret_value) == 1;
+}
+
+/* A file that one read gives whole, as a text; cut where it is longer. */
+static mu_err read_whole(const char *path, char *buffer, size_t size, size_t *ret_length)
+{
+    int fd = open_proc(path);
+    if (fd < 0)
+        return MU_ERRNO(errno);
+    ssize_t n = read_some(fd, buffer, size - 1);
+    mu_err err = n < 0 ? MU_ERRNO(errno) : MU_OK;
+    (void)close(fd);
+    if (err != MU_OK)
+        return err;
+    buffer[n] = '\0';
+    *ret_length = (size_t)n;
+    return MU_OK;
 }
 
 static int open_proc(const char *path)
