@@ -7,10 +7,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/proc.h"
 #include "support/mu_role.h"
 
 static void *sleep_for_ever(void *unused)
@@ -117,6 +120,69 @@ MU_TEST(mu_test, fails_a_test_that_leaves_something)
         roles[i] = mu_role_start(names[i], NULL);
     for (int i = 0; i < COUNT; i++)
         mu_check_msg(mu_role_end(&roles[i], 60000) == -SIGABRT, "%s was not aborted", names[i]);
+}
+
+/* ---- what is older than the test ---- */
+
+/* "MUSTER_RUN_ID=pid-1": the mark of a host with this number. */
+static void mark_of(pid_t host, char *text, size_t size)
+{
+    snprintf(text, size, "MUSTER_RUN_ID=%d-1", (int)host);
+}
+
+/* argv[1] was left by a host that had this process's number, and ends while it is a test. */
+MU_ROLE(has_the_number_of_an_earlier_host)
+{
+    pid_t left = atoi(argv[1]);
+    char mark[64], run[32];
+    mu__proc_stat st;
+
+    (void)argc;
+    mark_of(getpid(), mark, sizeof mark);
+    mu_wait_until(mu__proc_environ(left, "MUSTER_RUN_ID", run, sizeof run) == MU_OK, 20000);
+    mu_check_str(run, strchr(mark, '=') + 1);
+    mu_test_begin();
+    kill(left, SIGKILL);
+    mu_wait_until(mu__proc_read_stat(left, &st) == MU_OK && st.state == 'Z', 20000);
+    mu_test_end();
+    return 0;
+}
+
+static unsigned long long ticks_since_boot(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (unsigned long long)now.tv_sec * 100 + (unsigned long long)now.tv_nsec / 10000000;
+}
+
+MU_TEST(mu_test, leaves_out_what_is_older_than_the_test)
+{
+    char pid[16], mark[64] = "", *envp[] = {mark, NULL};
+    int told[2], life[2];
+    mu__proc_stat st;
+
+    mu_check_eq(pipe2(told, O_CLOEXEC), 0);
+    mu_check_eq(pipe2(life, O_CLOEXEC), 0);
+    pid_t left = fork();
+    if (left == 0) {
+        if (read(told[0], mark, sizeof mark) > 0 && dup2(life[0], STDIN_FILENO) == STDIN_FILENO)
+            execle("/bin/cat", "cat", (char *)NULL, envp);
+        _exit(1);
+    }
+    mu_check_gt(left, 0);
+    mu_check_ok(mu__proc_read_stat(left, &st));
+    mu_wait_until(ticks_since_boot() > st.start + 1, 20000); /* the role begins in a later one */
+    snprintf(pid, sizeof pid, "%d", (int)left);
+    mu_role role = mu_role_start("has_the_number_of_an_earlier_host", pid, NULL);
+    mark_of(role.pid, mark, sizeof mark);
+    mu_check_eq(write(told[1], mark, sizeof mark), (ssize_t)sizeof mark);
+    mu_check_eq(mu_role_end(&role, 60000), 0);
+    mu_check_eq(waitpid(left, NULL, 0), left);
+    for (int i = 0; i < 2; i++) {
+        close(told[i]);
+        close(life[i]);
+    }
 }
 
 MU_TEST(mu_test, waits_only_as_long_as_the_condition_is_false)
