@@ -66,6 +66,8 @@ ROWS = [
      "faults_failures", "start_of_a_pool"),
     ("R2", "lib/runtime/thread.c", "    return rc == 0 ? MU_OK : MU_ERRNO(rc);",
      "    (void)rc;\n    return MU_OK;", "faults_failures", "start_of_a_pool"),
+    ("R2", "lib/port/child.c", "bool again = err == MU_OK && pending.error == EAGAIN && pending.step == MU__STEP_CLONE;",
+     "bool again = false;", "port_warden_watch", "R2_"),
     ("R3", "lib/pool/upkeep.c", "MU__POOL_UPKEEP)) != MU_ENOMEM)", "MU__POOL_UPKEEP)) <= MU_ENOMEM)", "faults_wakes",
      "a_rolling_restart"),
     ("R3", "lib/pool/table.c", "        mu__kill(actor);", "        return;", "faults_wakes", "whose_caller_is_killed"),

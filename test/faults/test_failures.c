@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fail_nth.h"
@@ -458,6 +459,48 @@ MU_TEST(failures, R1_R2_R3_every_failing_call_in_a_restart_is_survived, .timeout
     mu_check_ok(start_system(&system, NULL));
     walk("restart", in_restart, system, SAMPLE);
     stop_system(&system);
+}
+
+/* ---- a limit, and not one call ---- */
+
+/* Starts all, asks, and stops all, with no fd beyond `limit`. */
+static mu_err live_below(rlim_t limit, mu_error *error)
+{
+    mu_system *system = NULL;
+    mu_pool *pool = NULL;
+    struct rlimit old, low;
+    mu_check_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = (struct rlimit){limit, old.rlim_max};
+    mu_check_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    mu_err err = mu_system_start(NULL, &system, error);
+    if (err == MU_OK)
+        err = start_pool(system, &pool, error);
+    if (err == MU_OK)
+        err = ask(pool, error);
+    mu_pool_free(&pool);
+    if (system)
+        mu_check_eq(mu_system_stop(&system), 0u);
+    mu_check_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    return err;
+}
+
+MU_TEST(failures, R1_under_each_limit_of_fds_all_serves_or_says_EMFILE, .timeout = 120)
+{
+    enum { MOST = 100, ENOUGH = 3 };
+    int fds = count_fds(), refused = 0, served = 0;
+    for (rlim_t limit = 3; served < ENOUGH && limit < (rlim_t)fds + MOST; limit++) {
+        mu_error error = MU_ERROR_INIT;
+        snprintf(here, sizeof here, "RLIMIT_NOFILE %d", (int)limit);
+        mu_err err = live_below(limit, &error);
+        mu_check_msg(err == MU_OK || err == MU_ERRNO(EMFILE), "%s: %s: %s", here, mu_err_name(err),
+                     error.message);
+        served += err == MU_OK;
+        refused += err != MU_OK;
+        mu_error_clear(&error);
+        mu_check_msg(mu_poll_until(count_fds() == fds, 5000), "%s: fds are left", here);
+    }
+    mu_check_eq(served, ENOUGH);
+    mu_check_gt(refused, 10);
 }
 
 /* ---- a pool with a fork server ---- */

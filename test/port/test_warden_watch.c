@@ -107,26 +107,43 @@ static void write_program(const char *path, const char *text, mode_t mode)
     close(fd);
 }
 
-/* The first that is launched lies (lying_warden.py), the next is real. It has ten seconds for a
- * word, so that a slow liar is not taken for a silent one. */
-static void outlive_a_liar(const char *how)
+/* A program that lies once, when it is launched first (lying_warden.py), and is the real one then.
+ */
+typedef struct liar {
+    char dir[32], program[64];
+} liar;
+
+static void make_liar(liar *l, const char *how)
 {
-    world w;
-    mu__exit exit;
-    char dir[] = "/tmp/muster-test-XXXXXX", once[64], program[64], real[PATH_MAX],
-         text[PATH_MAX + 256];
-    mu_check(mkdtemp(dir));
-    snprintf(once, sizeof once, "%s/once", dir);
-    snprintf(program, sizeof program, "%s/warden", dir);
+    char once[64], real[PATH_MAX], text[PATH_MAX + 256];
+    snprintf(l->dir, sizeof l->dir, "/tmp/muster-test-XXXXXX");
+    mu_check(mkdtemp(l->dir));
+    snprintf(once, sizeof once, "%s/once", l->dir);
+    snprintf(l->program, sizeof l->program, "%s/warden", l->dir);
     mu_check_ok(mu__warden_find(NULL, real, sizeof real, NULL));
     snprintf(text, sizeof text,
              "#!/bin/sh\nexec /usr/bin/python3 " MU_TEST_ROOT
              "/port/lying_warden.py %s %s %s \"$@\"\n",
              how, once, real);
-    write_program(program, text, 0700);
+    write_program(l->program, text, 0700);
     write_program(once, "", 0600);
-    world_begin_program(&w, program, mu__sys_real.pidfd_send_signal, 0);
-    int liar = mu__warden_pid(w.warden);
+}
+
+static void drop_liar(const liar *l)
+{
+    mu_check_eq(unlink(l->program), 0);
+    mu_check_eq(rmdir(l->dir), 0);
+}
+
+/* It has ten seconds for a word, so that a slow liar is not taken for a silent one. */
+static void outlive_a_liar(const char *how)
+{
+    world w;
+    liar l;
+    mu__exit exit;
+    make_liar(&l, how);
+    world_begin_program(&w, l.program, mu__sys_real.pidfd_send_signal, 0);
+    int first = mu__warden_pid(w.warden);
     mu__child *child = NULL;
     mu_error error = MU_ERROR_INIT;
     mu_err err;
@@ -142,13 +159,12 @@ static void outlive_a_liar(const char *how)
     mu_check_gt(refused, 0);
     mu_check_ok(mu__child_wait(child, world_soon(&w), &exit));
     mu_check_eq(exit.status, 3);
-    mu_check_ne(mu__warden_pid(w.warden), liar);
+    mu_check_ne(mu__warden_pid(w.warden), first);
     mu_wait_until(atomic_load(&w.lost) == 1, 10000);
     mu_check_eq(atomic_load(&w.refused), 1);
     mu__child_unref(child);
     world_end(&w);
-    mu_check_eq(unlink(program), 0);
-    mu_check_eq(rmdir(dir), 0);
+    drop_liar(&l);
 }
 
 MU_TEST(warden_watch, one_that_refuses_every_request_is_replaced)
@@ -171,6 +187,19 @@ MU_TEST(warden_watch, one_that_passes_a_start_over_is_replaced)
     outlive_a_liar("pass_over");
 }
 
+static mu_err start_none(world *w, const char *path, int64_t deadline)
+{
+    mu__child *child = NULL;
+    char none[] = "none", *argv[] = {none, NULL}, *envp[] = {NULL};
+    mu__child_spec spec = MU__CHILD_SPEC_INIT;
+    spec.path = path;
+    spec.argv = argv;
+    spec.envp = envp;
+    mu_err err = mu__child_spawn(w->warden, &spec, deadline, &child, NULL);
+    mu_check(!child);
+    return err;
+}
+
 /* What the next one would say as well is no refusal: the children of this one live. */
 MU_TEST(warden_watch, one_whose_starts_fail_for_good_reasons_stays)
 {
@@ -178,18 +207,35 @@ MU_TEST(warden_watch, one_whose_starts_fail_for_good_reasons_stays)
     world_begin(&w);
     int pid = mu__warden_pid(w.warden);
     mu__child *lives = world_start_sh(&w, "exec sleep 1000");
-    char none[] = "none", *argv[] = {none, NULL}, *envp[] = {NULL};
-    mu__child_spec spec = MU__CHILD_SPEC_INIT;
-    spec.path = "/no/such/program";
-    spec.argv = argv;
-    spec.envp = envp;
-    for (int i = 0; i < 10; i++) {
-        mu__child *child = NULL;
-        mu_check_err(mu__child_spawn(w.warden, &spec, world_soon(&w), &child, NULL),
-                     MU_ERRNO(ENOENT));
-    }
+    for (int i = 0; i < 10; i++)
+        mu_check_err(start_none(&w, "/no/such/program", world_soon(&w)), MU_ERRNO(ENOENT));
     mu_check_eq(mu__warden_pid(w.warden), pid);
     mu_check(!mu__child_exited(lives, NULL));
     mu__child_unref(lives);
     world_end(&w);
+}
+
+/* ---- wardens without room for processes ----------------------------------------------------- */
+
+MU_TEST(warden_watch, R2_a_start_is_tried_again_while_no_process_can_be_made)
+{
+    world w;
+    liar l;
+    mu__exit exit;
+    make_liar(&l, "crowd");
+    world_begin_program(&w, l.program, mu__sys_real.pidfd_send_signal, 0);
+    int pid = mu__warden_pid(w.warden);
+    mu__child *child = world_start_sh(&w, "exit 3"); /* the first five attempts are in vain */
+    mu_check_ok(mu__child_wait(child, world_soon(&w), &exit));
+    mu_check_eq(exit.status, 3);
+    int64_t deadline = mu_now(w.system) + 300 * MU_MS;
+    mu_err err = start_none(&w, "/no/room/crowded", deadline);
+    mu_check_msg(err == MU_ERRNO(EAGAIN) || err == MU_ETIMEOUT, /* where the last one came late */
+                 "%s", mu_err_name(err));
+    mu_check_eq(world_marked(&w), 0);
+    mu_check_eq(mu__warden_pid(w.warden), pid); /* nor is that taken for a refusal */
+    mu_check_eq(atomic_load(&w.lost), 0);
+    mu__child_unref(child);
+    world_end(&w);
+    drop_liar(&l);
 }
