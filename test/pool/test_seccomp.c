@@ -27,6 +27,12 @@ static void prepare(pool_rig *rig, mu_seccomp profile)
     rig->options.seccomp = profile;
 }
 
+static void start(pool_rig *rig, mu_seccomp profile)
+{
+    prepare(rig, profile);
+    mu_check_ok(rig_open(rig));
+}
+
 static void check(pool_rig *rig, const char *command, const char *what, const char *answer)
 {
     char args[64], expected[32], *json = NULL;
@@ -50,8 +56,7 @@ static void check_what_serves(pool_rig *rig)
 MU_TEST(seccomp, a_worker_is_refused_what_no_worker_needs)
 {
     pool_rig rig;
-    prepare(&rig, MU_SECCOMP_DEFAULT);
-    mu_check_ok(rig_open(&rig));
+    start(&rig, MU_SECCOMP_DEFAULT);
     for (int generation = 0; generation < 2; generation++) {
         check(&rig, "attempt", "unshare", "EPERM");
         check(&rig, "attempt", "setns", "EPERM");
@@ -72,8 +77,7 @@ MU_TEST(seccomp, a_worker_is_refused_what_no_worker_needs)
 MU_TEST(seccomp, offline_means_no_sockets_that_lead_out)
 {
     pool_rig rig;
-    prepare(&rig, MU_SECCOMP_OFFLINE);
-    mu_check_ok(rig_open(&rig));
+    start(&rig, MU_SECCOMP_OFFLINE);
     check(&rig, "attempt", "socket_inet", "EPERM");
     check(&rig, "attempt", "socket_inet6", "EPERM");
     check(&rig, "attempt", "socket_netlink", "EPERM");
@@ -85,8 +89,7 @@ MU_TEST(seccomp, offline_means_no_sockets_that_lead_out)
 MU_TEST(seccomp, what_a_worker_starts_is_refused_the_same)
 {
     pool_rig rig;
-    prepare(&rig, MU_SECCOMP_OFFLINE);
-    mu_check_ok(rig_open(&rig));
+    start(&rig, MU_SECCOMP_OFFLINE);
     check(&rig, "attempt_in_descendant", "unshare", "EPERM");
     check(&rig, "attempt_in_descendant", "socket_inet", "EPERM");
     check(&rig, "attempt_in_descendant", "socket_unix", "ok");
@@ -98,8 +101,7 @@ MU_TEST(seccomp, without_a_profile_nothing_is_refused)
     pool_rig rig;
     char own[16];
     (void)snprintf(own, sizeof own, "%d", prctl(PR_GET_SECCOMP, 0, 0, 0, 0));
-    prepare(&rig, MU_SECCOMP_OFF);
-    mu_check_ok(rig_open(&rig));
+    start(&rig, MU_SECCOMP_OFF);
     check(&rig, "status", "Seccomp", own); /* a container may have a filter itself */
     check(&rig, "attempt", "socket_inet", "ok");
     rig_stop(&rig);

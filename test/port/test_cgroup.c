@@ -156,61 +156,62 @@ MU_TEST(cgroup, each_child_has_a_group_of_its_own_that_goes_with_it)
     end(&w);
 }
 
-/* Without a group it would live until the system ends: no mark, no session, no parent. */
+/* A child, and a daemon of its to which no mark, no session and no parent leads. `ret_life` is
+ * readable to its end when both have ended. */
+static mu__child *start_with_daemon(world *w, int *ret_life)
+{
+    int life[2];
+    char byte;
+    mu_check_eq(pipe2(life, O_CLOEXEC), 0);
+    mu__child *child = sh(w,
+                          "(env -i setsid sh -c 'trap \"\" HUP TERM; echo x >&3; sleep 1000; :' &)"
+                          "; exec sleep 1000",
+                          life[1]);
+    (void)close(life[1]);
+    mu_check_eq(read(life[0], &byte, 1), 1);
+    *ret_life = life[0];
+    return child;
+}
+
+static void await_all_ended(int life)
+{
+    struct pollfd last = {.fd = life, .events = POLLIN};
+    char said[64];
+    ssize_t n;
+    do {
+        mu_check_eq(poll(&last, 1, 10000 * MU_TEST_SCALE), 1);
+        n = read(life, said, sizeof said);
+    } while (n > 0);
+    mu_check_eq(n, 0);
+    (void)close(life);
+}
+
+/* Without a group the daemon would live until the system ends. */
 MU_TEST(cgroup, what_a_child_leaves_behind_ends_with_it_whatever_it_has_done)
 {
     world w;
-    int out[2];
-    char said[64];
-    ssize_t n;
+    int life;
     delegate(&w);
     begin(&w);
-    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
-    mu__child *child = sh(&w,
-                          "(env -i setsid sh -c 'trap \"\" HUP TERM; echo x >&3; sleep 1000; :' &)"
-                          "; exec sleep 1000",
-                          out[1]);
-    (void)close(out[1]);
-    mu_check_eq(read(out[0], said, 1), 1);
+    mu__child *child = start_with_daemon(&w, &life);
     mu_check_ok(mu__child_signal(child, SIGKILL, MU__SCOPE_LEADER));
     mu_check_ok(mu__child_wait(child, mu_now(w.system) + 20 * MU_SECOND, NULL));
-    struct pollfd last = {.fd = out[0], .events = POLLIN};
-    do {
-        mu_check_eq(poll(&last, 1, 10000 * MU_TEST_SCALE), 1);
-        n = read(out[0], said, sizeof said);
-    } while (n > 0);
-    mu_check_eq(n, 0);
-    (void)close(out[0]);
+    await_all_ended(life);
     mu__child_unref(child);
     mu_wait_until(is_removed_by_a_start(&w, 1), 10000);
     end(&w);
 }
 
-/* No mark, no group and no parent leads to it. */
 MU_TEST(cgroup, nothing_survives_a_warden_that_is_killed)
 {
     world w;
-    int out[2];
-    char said[64];
+    int life;
     delegate(&w);
     begin(&w);
-    mu_check_eq(pipe2(out, O_CLOEXEC), 0);
-    mu__child *child = sh(&w,
-                          "(env -i setsid sh -c 'trap \"\" HUP TERM; echo x >&3; sleep 1000; :' &)"
-                          "; exec sleep 1000",
-                          out[1]);
-    (void)close(out[1]);
-    mu_check_eq(read(out[0], said, 1), 1);
+    mu__child *child = start_with_daemon(&w, &life);
     int before = mu__warden_pid(w.warden);
     mu_check_eq(kill(before, SIGKILL), 0);
-    struct pollfd last = {.fd = out[0], .events = POLLIN};
-    ssize_t n;
-    do {
-        mu_check_eq(poll(&last, 1, 10000 * MU_TEST_SCALE), 1);
-        n = read(out[0], said, sizeof said);
-    } while (n > 0);
-    mu_check_eq(n, 0);
-    (void)close(out[0]);
+    await_all_ended(life);
     mu__child_unref(child);
     child = sh(&w, "exec sleep 1000", -1);
     mu_check_ne(mu__warden_pid(w.warden), before);
