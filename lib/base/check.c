@@ -171,15 +171,29 @@ static bool is_text(const key *k)
     return k->kind == 1 + MU_TYPE_STR || k->kind == 1 + MU_TYPE_BIN;
 }
 
+/*
+ * What is equal as a number is one key: 1, 1.0 and true. Python holds it so, and would keep the
+ * last of them without a word.
+ */
 static key key_of(walk *w, const mu__head *head)
 {
     key new = {top(w)->first, 0, 1 + head->type, head->bits};
-    if (head->negative)
-        new.kind = 1 + MU_TYPE_NONE;
-    if (head->type == MU_TYPE_DOUBLE) {
+    bool negative = head->negative;
+    if (head->type == MU_TYPE_BOOL) {
+        new.kind = 1 + MU_TYPE_INT;
+    } else if (head->type == MU_TYPE_DOUBLE) {
         double number = isnan(head->number) ? NAN : head->number; /* of all NaNs there is one */
-        memcpy(&new.bits, &number, sizeof new.bits);
+        bool whole = number >= -9223372036854775808.0 && number < 18446744073709551616.0 &&
+                     number == trunc(number);
+        negative = whole && number < 0;
+        new.kind = whole ? 1 + MU_TYPE_INT : new.kind;
+        if (!whole)
+            memcpy(&new.bits, &number, sizeof new.bits);
+        else
+            new.bits = negative ? (uint64_t)(int64_t)number : (uint64_t)number;
     }
+    if (negative)
+        new.kind = 1 + MU_TYPE_NONE;
     if (is_text(&new))
         new.at = (uint32_t)((uint64_t)(w->at - w->begin) - head->bits);
     return new;

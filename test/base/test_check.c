@@ -126,6 +126,27 @@ MU_TEST(check, P6_a_key_twice_is_refused)
     mu_check_ok(CHECK("\x92\x81\xa1x\x01\x81\xa1x\x81\xa1x\x01"));
 }
 
+#define DOUBLE(high) "\xcb" high "\x00\x00\x00\x00"
+
+MU_TEST(check, P6_keys_that_are_equal_as_numbers_are_one_as_in_python)
+{
+    static const char twice[] = "$: key number 2: a key that the map holds twice";
+    REFUSED("\x82\x01\x01\xc3\x02", MU_EDECODE, twice); /* 1 and true */
+    REFUSED("\x82\xc2\x01\x00\x02", MU_EDECODE, twice); /* false and 0 */
+    REFUSED("\x82\x01\x01" DOUBLE("\x3f\xf0\x00\x00") "\x02", MU_EDECODE, twice);
+    REFUSED("\x82\xff\x01" DOUBLE("\xbf\xf0\x00\x00") "\x02", MU_EDECODE, twice);
+    REFUSED("\x82\xc2\x01" DOUBLE("\x80\x00\x00\x00") "\x02", MU_EDECODE, twice); /* -0.0 */
+    REFUSED("\x82\xcf\x80\x00\x00\x00\x00\x00\x00\x00\x01" DOUBLE("\x43\xe0\x00\x00") "\x02",
+            MU_EDECODE, twice); /* 2^63 */
+    REFUSED("\x82\xd3\x80\x00\x00\x00\x00\x00\x00\x00\x01" DOUBLE("\xc3\xe0\x00\x00") "\x02",
+            MU_EDECODE, twice);                                           /* -2^63 */
+    mu_check_ok(CHECK("\x83\xc0\x01\xc2\x01\xc3\x01"));                   /* nil, false, true */
+    mu_check_ok(CHECK("\x82\x01\x01" DOUBLE("\x3f\xf8\x00\x00") "\x02")); /* 1 and 1.5 */
+    mu_check_ok(CHECK("\x82\x01\x01" DOUBLE("\xbf\xf0\x00\x00") "\x02")); /* 1 and -1.0 */
+    mu_check_ok(CHECK("\x82\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x01" DOUBLE(
+        "\x43\xf0\x00\x00") "\x02")); /* 2^64-1 and 2^64 */
+}
+
 MU_TEST(check, containers_are_no_keys)
 {
     REFUSED("\x81\x90\x01", MU_EDECODE, "$: key number 1: a key that is a container");

@@ -116,6 +116,8 @@ MU_TEST(execute_args, json_that_cannot_travel_is_refused_by_path_and_type_and_ne
                    "$.a: key number 2: a key that the map holds twice");
     check_not_sent(&rig, "[0, \"\xc3\x28\"]", MU_EDECODE, "$[1]: a string that is not UTF-8");
     check_not_sent(&rig, "{\"a\": NaN}", MU_EDECODE, "line 1, column 7: not a JSON value");
+    check_not_sent(&rig, "{\"$map\": [[1, 2], [true, 4]]}", MU_EDECODE, /* one in Python */
+                   "$: key number 2: a key that the map holds twice");
     check_not_sent(&rig, "", MU_EDECODE, "line 1, column 1: the text ends");
     memset(deep, '[', sizeof deep - 1);
     deep[sizeof deep - 1] = '\0';
