@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
+#include "base/utf8.h"
 #include "pool/options.h"
 #include "pool/pool_impl.h"
 
@@ -36,6 +38,16 @@ static mu_err check_options(const mu_execute_options *o, mu_error *error)
     const mu_retry *r = &o->retry;
     bool own = r->attempts || r->on || r->backoff_ms || r->backoff_max_ms || r->jitter;
     return own ? mu__retry_check(r, error) : MU_OK;
+}
+
+/* They travel as strings. Said here, as later it would cost a worker's turn. */
+static mu_err check_text(const char *what, const char *text, mu_error *error)
+{
+    char shown[64];
+    if (!text || mu__utf8_valid(text, strlen(text)))
+        return MU_OK;
+    (void)mu__escape(shown, sizeof shown, text, strlen(text), MU__ESCAPE_LINE);
+    return mu_error_set(error, MU_EINVAL, "the %s '%s' is not UTF-8", what, shown);
 }
 
 static mu_err check_session(const mu_pool *pool, const char *session, mu_error *error)
@@ -68,6 +80,12 @@ mu_err mu__plan_make(mu_pool *pool, const char *command, const mu_value *args,
         return mu_error_set(ret_error, MU_EINVAL, "the command is %s; name one that the worker has",
                             command ? "empty" : "NULL");
     mu_err err = check_options(options, ret_error);
+    if (err == MU_OK)
+        err = check_text("command", command, ret_error);
+    if (err == MU_OK)
+        err = check_text("session", options->session, ret_error);
+    if (err == MU_OK)
+        err = check_text("trace", options->trace, ret_error);
     if (err == MU_OK)
         err = check_session(pool, options->session, ret_error);
     mu__type *type = err == MU_OK && options->type ? mu__type_find(pool, options->type) : NULL;
@@ -263,9 +281,13 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
                            pool->name, o->max_queue_size);
         break;
     case MU_EQUEUE_TIMEOUT:
-        (void)mu_error_set(error, err, "pool '%s': no worker became free for '%s' within %lld ms",
-                           pool->name, plan->command,
-                           (long long)(mu__now(pool->system) - plan->entered) / MU_MS);
+        if (plan->total_deadline <= plan->entered)
+            (void)mu_error_set(error, err, "deadline_ns was over when '%s' was asked for",
+                               plan->command);
+        else
+            (void)mu_error_set(
+                error, err, "pool '%s': no worker became free for '%s' within %lld ms", pool->name,
+                plan->command, (long long)(mu__now(pool->system) - plan->entered) / MU_MS);
         break;
     case MU_EEXEC_TIMEOUT:
         (void)mu_error_set(error, err, "'%s' did not end within its %lld ms on %s", plan->command,

@@ -41,10 +41,24 @@ MU_TEST(pool, each_outcome_has_its_error)
     mu_check_err(rig_run(&rig, "nosuch"), MU_EWORKER);
     mu_check_str(rig.error.type, "UnknownCommand");
     mu_check_err(rig_run(&rig, ""), MU_EINVAL);
+    mu_check_err(rig_run(&rig, "a\xff"), MU_EINVAL);
+    mu_check_str(rig.error.message, "the command 'a\\xff' is not UTF-8");
     mu_check_err(rig_run(&rig, "crash"), MU_ECRASHED);
     mu_check_contains(rig.error.message, "worker_1");
     mu_check_gt(rig.error.os_pid, 0);
     mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
+    o.session = "\xc3(";
+    mu_check_err(rig_ask(&rig, "ping", NULL, &o, NULL), MU_EINVAL);
+    mu_check_contains(rig.error.message, "the session '\\xc3(' is not UTF-8");
+    o.session = NULL;
+    o.trace = "\xff";
+    mu_check_err(rig_ask(&rig, "ping", NULL, &o, NULL), MU_EINVAL);
+    mu_check_contains(rig.error.message, "the trace '\\xff' is not UTF-8");
+    o.trace = NULL;
+    o.deadline_ns = 1; /* long ago */
+    mu_check_err(rig_ask(&rig, "ping", NULL, &o, NULL), MU_EQUEUE_TIMEOUT);
+    mu_check_str(rig.error.message, "deadline_ns was over when 'ping' was asked for");
+    o.deadline_ns = 0;
     o.execution_timeout_ms = 50;
     o.queue_timeout_ms = RIG_STARTUP_MS;
     mu_check_err(rig_ask(&rig, "hang", NULL, &o, NULL), MU_EEXEC_TIMEOUT);
@@ -56,6 +70,8 @@ MU_TEST(pool, each_outcome_has_its_error)
     mu_check_eq(s.worker_errors, 2u);
     mu_check_eq(s.crashed, 1u);
     mu_check_eq(s.exec_timeouts, 1u);
+    mu_check_eq(s.queue_timeouts, 1u);
+    mu_check_eq(s.refused, 0u); /* what cannot be a request is none */
     mu_check_eq(s.restarts, 2u);
     rig_check_books(&rig);
     rig_stop(&rig);
