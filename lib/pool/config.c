@@ -233,31 +233,6 @@ void mu_config_free(mu_config **take_config)
 
 /* ---- filling in --------------------------------------------------------------------------- */
 
-mu_err mu_config_pool(const mu_config *config, const char *name, mu_pool_options *options,
-                      mu_error *ret_error)
-{
-    size_t count;
-    const mu__option *table = mu__option_table(&count);
-    mu_pool_options filled = *options;
-    if (!filled.name)
-        filled.name = name ? name : mu__option_find("name")->text;
-    for (size_t i = 0; i < count; i++) {
-        const mu__config_layer *layer = decide(config, filled.name, i);
-        if (layer && !mu__option_is_set(table + i, &filled))
-            memcpy(mu__option_field(table + i, &filled),
-                   mu__option_field(table + i, &layer->options), mu__option_size(table + i));
-    }
-    const mu__config_types *types = mu__config_types_of(config, filled.name);
-    if (types && !filled.types) {
-        filled.types = types->types;
-        filled.n_types = types->n;
-    }
-    mu_err err = mu__pool_options_check(&filled, ret_error);
-    if (err == MU_OK)
-        *options = filled;
-    return err;
-}
-
 /* ---- showing ------------------------------------------------------------------------------ */
 
 static void origin(const mu_config *config, const mu_pool_options *options,
@@ -300,6 +275,88 @@ static mu_err describe_option(const mu__option *option, const mu_pool_options *w
     mu__buffer_deinit(&value);
     return err;
 }
+
+/* ---- filling in ---------------------------------------------------------------------------- */
+
+/* The option of which the message begins to speak; NULL: it speaks of several, or of none. */
+static const mu__option *blamed(const char *message)
+{
+    static const char start[] = "pool option ";
+    size_t count;
+    const mu__option *table = mu__option_table(&count);
+    if (strncmp(message, start, sizeof start - 1) != 0)
+        return NULL;
+    message += sizeof start - 1;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(table[i].name);
+        if (strncmp(message, table[i].name, length) == 0 && strchr(" :", message[length]))
+            return table + i;
+    }
+    return NULL;
+}
+
+/*
+ * What is wrong only together may be written in several places: the message gets that of the option
+ * that it names, `detail` all that is set, one a line, each with where it comes from.
+ */
+static void tell_origins(const mu_config *config, const mu_pool_options *options, mu_error *error)
+{
+    size_t count;
+    const mu__option *table = mu__option_table(&count);
+    char from[300], message[sizeof error->message];
+    if (!error)
+        return;
+    const mu__option *named = blamed(error->message);
+    mu__buffer out;
+    mu__buffer_init(&out, &mu__sys_real, DESCRIPTION_MAX);
+    mu_err err = MU_OK;
+    for (size_t i = 0; err == MU_OK && i < count; i++) {
+        if (table[i].type == MU__OPTION_NAME || table[i].type == MU__OPTION_CODE ||
+            !mu__option_is_set(table + i, options))
+            continue;
+        origin(config, options, table + i, i, from, sizeof from);
+        err = describe_option(table + i, options, from, &out);
+        if (table + i == named && strcmp(from, "program") != 0) {
+            (void)snprintf(message, sizeof message, "%s: %s", from, error->message);
+            memcpy(error->message, message, sizeof message);
+        }
+    }
+    if (err == MU_OK && mu__buffer_append(&out, "", 1) == MU_OK) {
+        free(error->detail);
+        error->detail = (char *)out.block;
+    } else {
+        mu__buffer_deinit(&out);
+    }
+}
+
+mu_err mu_config_pool(const mu_config *config, const char *name, mu_pool_options *options,
+                      mu_error *ret_error)
+{
+    size_t count;
+    const mu__option *table = mu__option_table(&count);
+    mu_pool_options filled = *options;
+    if (!filled.name)
+        filled.name = name ? name : mu__option_find("name")->text;
+    for (size_t i = 0; i < count; i++) {
+        const mu__config_layer *layer = decide(config, filled.name, i);
+        if (layer && !mu__option_is_set(table + i, &filled))
+            memcpy(mu__option_field(table + i, &filled),
+                   mu__option_field(table + i, &layer->options), mu__option_size(table + i));
+    }
+    const mu__config_types *types = mu__config_types_of(config, filled.name);
+    if (types && !filled.types) {
+        filled.types = types->types;
+        filled.n_types = types->n;
+    }
+    mu_err err = mu__pool_options_check(&filled, ret_error);
+    if (err == MU_OK)
+        *options = filled;
+    else
+        tell_origins(config, &filled, ret_error);
+    return err;
+}
+
+/* ---- describing ----------------------------------------------------------------------------- */
 
 /* What a type has of its own; the rest is the pool's. */
 static mu_err describe_type(const mu_config *config, const char *pool, const mu_worker_type *type,

@@ -370,10 +370,30 @@ MU_TEST(config, what_excludes_one_another_is_refused_when_the_pool_is_filled_in)
     options = (mu_pool_options)MU_POOL_OPTIONS_INIT;
     mu_check_err(mu_config_pool(config, "b", &options, &error), MU_EINVAL);
     mu_check_contains(error.message, "exclude");
+    mu_check_contains(error.detail, "script = a.py ");
+    mu_check_contains(error.detail, "; pool.ini:2\n");
+    mu_check_contains(error.detail, "; pool.ini:4\n");
     mu_check(!options.script);
     options.size = -1;
     mu_check_err(mu_config_pool(config, "a", &options, &error), MU_EINVAL);
-    mu_check_contains(error.message, "size is -1");
+    mu_check_str(error.message, "pool option size is -1; allowed are 1 to 1024");
+    mu_error_clear(&error);
+    mu_config_free(&config);
+}
+
+MU_TEST(config, what_contradicts_another_option_is_refused_with_its_own_place)
+{
+    static const char *const variables[] = {"MUSTER_POOL_B__MIN_READY=3", NULL};
+    mu_config *config =
+        loaded("[pool]\nsize = 2\n\nmin_size = 4\n[pool b]\nmin_size = 2\n", "", variables);
+    mu_pool_options options = MU_POOL_OPTIONS_INIT;
+    mu_error error = MU_ERROR_INIT;
+    mu_check_err(mu_config_pool(config, "a", &options, &error), MU_EINVAL);
+    mu_check_str(error.message, "pool.ini:4: pool option min_size is 4; allowed are 1 to 2");
+    mu_check_contains(error.detail, "; pool.ini:2\n");
+    mu_check_err(mu_config_pool(config, "b", &options, &error), MU_EINVAL);
+    mu_check_str(error.message,
+                 "MUSTER_POOL_B__MIN_READY: pool option min_ready is 3; allowed are 1 to 2");
     mu_error_clear(&error);
     mu_config_free(&config);
 }
