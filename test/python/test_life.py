@@ -293,6 +293,29 @@ class Noise(WorkerCase):
         finally:
             os.kill(pid, signal.SIGKILL)
 
+    def test_a_forked_copy_that_leaves_by_sys_exit_has_its_status(self):
+        peer = self.script(
+            """
+            import os, sys
+            from muster_worker import Worker
+            worker = Worker()
+            @worker.on_stop
+            def stop():
+                print("stopped")
+            @worker.command("fork")
+            def fork(code):
+                pid = os.fork()
+                if pid == 0:
+                    sys.exit(code)
+                return os.WEXITSTATUS(os.waitpid(pid, 0)[1])
+            worker.run()
+            """
+        )
+        for code, status in ((3, 3), (None, 0), ("words", 1)):
+            self.assertEqual(peer.ask("fork", [code]), status)
+        self.assertEqual(peer.stderr(), b"words\n")
+        self.assertEqual(peer.stdout(), b"")
+
     def test_a_forked_copy_that_comes_back_takes_no_part(self):
         peer = self.script(
             """

@@ -140,7 +140,8 @@ class Channel:
 
     def _stop(self):
         if os.getpid() != self._process:
-            os._exit(0)  # a copy that a handler forked and that came back: it must not stop what is not its own
+            # A copy that a handler forked and that came back: it must not stop what is not its own.
+            os._exit(_status_of(sys.exc_info()[1]))
         try:
             if self._serving:
                 self.worker.stopped()
@@ -495,6 +496,16 @@ def prepare_process():
 
         if not faulthandler.is_enabled():
             faulthandler.enable(STDERR_FD)
+
+
+def _status_of(error):
+    """The exit status that Python gives to a process which `error` ends."""
+    if not isinstance(error, SystemExit):
+        return 0 if error is None else 1
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    to_stderr("%s\n" % (error.code,))
+    return 1
 
 
 def _seconds(shutdown):
