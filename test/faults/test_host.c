@@ -72,7 +72,7 @@ static void end_host(way how, int after_ms)
 
 MU_TEST(host, H1_nothing_is_left_wherever_and_however_the_host_ends, .timeout = 60)
 {
-    int64_t rounds = mu_test_size(40, 1000);
+    int64_t rounds = mu_test_size(MU_TEST_SANITIZED ? 20 : 40, 1000); /* those take longer */
     unsigned seed = (unsigned)mu_test_now_ms();
     fprintf(stderr, "H1: seed %u\n", seed);
     srand(seed);

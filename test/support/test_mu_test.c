@@ -206,6 +206,27 @@ MU_TEST(mu_test, knows_quick_sizes_from_full_ones)
     mu_check_le(mu_test_deadline(1), MU_TEST_SCALE);
 }
 
+/* Waits only where the next test has asked for it. */
+MU_TEST(mu_test, is_slow_if_asked, .timeout = 0.3)
+{
+    if (getenv("MUSTER_TEST_SLOW"))
+        (void)mu_poll_until(false, 1000);
+}
+
+MU_TEST(mu_test, may_take_as_long_as_its_scaled_deadline)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("MUSTER_TEST_FULL", "1", 1);
+        setenv("MUSTER_TEST_SLOW", "1", 1);
+        execl("/proc/self/exe", "test_mu_test", "--filter", "*is_slow_if_asked", NULL);
+        _exit(127);
+    }
+    int status;
+    mu_check_eq(waitpid(pid, &status, 0), pid);
+    mu_check_eq(status, 0);
+}
+
 MU_TEST(mu_test, does_not_lose_its_patience_while_the_machine_stands_still)
 {
     mu_test_patience patience = mu_test_patience_of(1000);
