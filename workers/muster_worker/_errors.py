@@ -80,6 +80,7 @@ def to_stderr(text):
     """For the log of the host.  What a module has put in the stream's place may refuse it."""
     try:
         sys.stderr.write(text)
+        sys.stderr.flush()  # before Python 3.9 a pipe's stderr waits for more
     except Exception:
         pass
 
