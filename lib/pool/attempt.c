@@ -21,16 +21,28 @@ static uint64_t fingerprint(const mu_pool *pool, const mu__call_plan *plan)
     return mu__hash_bytes(&key, bytes, size);
 }
 
-bool mu__plan_quarantined(mu_pool *pool, const mu__call_plan *plan)
+/* What is known of it. */
+static bool look_up(mu_pool *pool, const mu__call_plan *plan,
+                    bool (*ask)(mu__poison *poison, uint64_t print, int64_t now))
 {
     if (atomic_load_explicit(&pool->poison.used, memory_order_relaxed) == 0)
         return false;
     uint64_t print = fingerprint(pool, plan);
     int64_t now = mu__now(pool->system);
     mu_lock_acquire(&pool->lock);
-    bool quarantined = mu__poison_quarantined(&pool->poison, print, now);
+    bool answer = ask(&pool->poison, print, now);
     mu_lock_release(&pool->lock);
-    return quarantined;
+    return answer;
+}
+
+bool mu__plan_quarantined(mu_pool *pool, const mu__call_plan *plan)
+{
+    return look_up(pool, plan, mu__poison_quarantined);
+}
+
+bool mu__plan_known(mu_pool *pool, const mu__call_plan *plan)
+{
+    return look_up(pool, plan, mu__poison_known);
 }
 
 static void note_answer(mu_pool *pool, const mu__call_plan *plan, int64_t now)
@@ -44,13 +56,13 @@ static void note_answer(mu_pool *pool, const mu__call_plan *plan, int64_t now)
 }
 
 /* A worker has died of it. */
-static void note_death(mu_pool *pool, mu__call_plan *plan, int64_t began, int64_t now)
+static void note_death(mu_pool *pool, mu__call_plan *plan, const mu__ticket *ticket, int64_t now)
 {
     uint64_t print = fingerprint(pool, plan);
-    mu_lock_acquire(&pool->lock);
     if (plan->kills++ == 0)
-        plan->suspect = mu__poison_known(&pool->poison, print, now);
-    bool quarantined = mu__poison_killed(&pool->poison, print, began, now);
+        plan->suspect = ticket->known;
+    mu_lock_acquire(&pool->lock);
+    bool quarantined = mu__poison_killed(&pool->poison, print, ticket->began, now);
     mu_lock_release(&pool->lock);
     if (quarantined)
         MU__EMIT(mu__hook(pool->system), "request.quarantine",
@@ -71,11 +83,13 @@ bool mu__plan_again(mu_pool *pool, mu__call_plan *plan, mu__exchange outcome,
         return false;
     bool crashed = outcome == MU__EXCHANGE_DEAD && reply->err == MU_ECRASHED;
     /* What the worker never read was never executed: it still waits for one, whatever it does. */
-    if (crashed && reply->unread)
+    if (crashed && reply->unread) {
+        plan->excused = true;
         return now < plan->total_deadline &&
                (now < plan->queue_deadline || plan->options.queue_timeout_ms < 0);
+    }
     if (crashed && !ticket->by_others)
-        note_death(pool, plan, ticket->began, now);
+        note_death(pool, plan, ticket, now);
     plan->excused = crashed && (ticket->by_others || plan->suspect);
     plan->attempts++;
     if (!plan->options.idempotent)

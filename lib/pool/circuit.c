@@ -13,11 +13,11 @@
  *     a worker did not become ready              failure while no worker serves; else its back-off
  *                                                is enough
  *
- * Each slot has a circuit of its own besides, told by each attempt in it: a worker that fails again
- * and again while others do not (a broken device, say) is held. It stays idle and is given to
- * nobody until the rest is over, and its next request is the probe. So that a caller of bad
- * requests cannot take the pool away by and by, no more of a type are held than others of it serve;
- * and those that are go back to work when these are lost.
+ * Each slot has a circuit of its own besides, told the same of each attempt in it: a worker that
+ * fails again and again while others do not (a broken device, say) is held. It stays idle and is
+ * given to nobody until the rest is over, and its next request is the probe. So that a caller of
+ * bad requests cannot take the pool away by and by, no more of a type are held than others of it
+ * serve; and those that are go back to work when these are lost.
  *
  * Called by gate.c for every request, by table.c for every attempt, by worker.c and roster.c for
  * starts, by the manager; decides with breaker.c.
@@ -153,7 +153,7 @@ static mu__verdict verdict_of_attempt(const mu__ticket *ticket, const mu__reply 
     case MU_EWORKER:
         return MU__VERDICT_SUCCESS;
     case MU_ECRASHED:
-        return ticket->by_others ? MU__VERDICT_NOTHING : MU__VERDICT_FAILURE;
+        return ticket->by_others || ticket->known ? MU__VERDICT_NOTHING : MU__VERDICT_FAILURE;
     case MU_EEXEC_TIMEOUT:
     case MU_EPROTOCOL:
         return MU__VERDICT_FAILURE;

@@ -200,6 +200,7 @@ static void describe_death(mu__ticket *ticket, const mu__call_plan *plan, mu_err
     if (end)
         (void)mu__exit_text(&end->exit, how, sizeof how);
     ticket->by_others = !end || mu__exit_by_others(&end->exit);
+    ticket->known = mu__plan_known(ticket->slot->pool, plan);
     int64_t ms = (mu__now(ticket->slot->pool->system) - ticket->began) / MU_MS;
     (void)mu_error_set(error, MU_ECRASHED, "%s (pid %d) ended while it ran '%s' for %lld ms: %s",
                        ticket->slot->info.id, ticket->os_pid, plan->command, (long long)ms, how);
@@ -254,7 +255,7 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
                           mu__reply *reply)
 {
     mu__request request = request_of(ticket, plan);
-    ticket->by_others = false;
+    ticket->by_others = ticket->known = false;
     mu__exchange outcome = mu__channel_exchange(ticket->channel, &request, reply);
     if (outcome == MU__EXCHANGE_DEAD)
         describe_death(ticket, plan, &reply->error);

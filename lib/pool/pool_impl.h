@@ -499,6 +499,8 @@ void mu__explain(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu_error 
 
 /* Nobody is to run it: it has killed too many. */
 bool mu__plan_quarantined(mu_pool *pool, const mu__call_plan *plan);
+/* Workers have died of it before. */
+bool mu__plan_known(mu_pool *pool, const mu__call_plan *plan);
 /*
  * After an attempt on a ticket that has been given back: may there be another one, from *ret_at on?
  * Keeps the record of what its request did to the worker. If it had begun, it may wait anew.

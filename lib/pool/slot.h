@@ -55,6 +55,7 @@ typedef struct mu__ticket {
     int64_t began, ended;                                    /* served; given back */
     bool probe;                                              /* of the slot's circuit */
     bool by_others;                                          /* who killed the worker, if it died */
+    bool known;                                              /* its request had killed before */
     int64_t queued_at, execution_timeout_ms, total_deadline; /* set by whoever places it */
     mu__waiter waiter;
     mu__type *type; /* of the worker that it asks for; NULL: any. Set by whoever places it */

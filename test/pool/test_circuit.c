@@ -159,6 +159,25 @@ MU_TEST(circuit, no_more_are_held_than_others_serve)
     rig_stop(&rig);
 }
 
+/* Two deaths are enough for a circuit, and the third is in the worker that had the first. */
+MU_TEST(circuit, a_request_that_has_killed_before_is_no_fault_of_the_worker)
+{
+    heard h = {0};
+    pool_rig rig;
+    prepare(&rig, &h, 2, 2);
+    rig.options.poison_limit = 3;
+    mu_check_ok(rig_open(&rig));
+    for (int i = 0; i < 3; i++) {
+        mu_wait_until(is_calm(&rig), 20000);
+        mu_check_err(ask(&rig, "os._exit(3)"), MU_ECRASHED);
+    }
+    mu_check_err(ask(&rig, "os._exit(3)"), MU_EQUARANTINED);
+    mu_check_eq(rig_worker(&rig, 0).breaker, MU_BREAKER_CLOSED);
+    mu_check_eq(rig_worker(&rig, 1).breaker, MU_BREAKER_CLOSED);
+    mu_check_eq(stats_of(&rig).breaker_openings, 0u);
+    rig_stop(&rig);
+}
+
 /* ---- those that are held when others are lost ---- */
 
 /* Two workers of which the first is held: its circuit is open, as if it had failed just now. */
