@@ -119,6 +119,11 @@ ROWS = [
     ("M15", "lib/port/channel.c", "(gone && mu__channel_unread(channel) >= channel->request_size)", "gone", "pool_model", ""),
     ("M16", "lib/pool/gate.c", "pool->drained ? MU_ESHUTDOWN : mu__phase_error(pool->phase)", "mu__phase_error(pool->phase)",
      "pool_model", ""),
+    ("M18", "lib/pool/attempt.c", "        plan->excused = true;\n", "", "pool_model", ""),
+    ("M19", "lib/pool/breaker.c", "    if (breaker->probes >= MU__BREAKER_PROBES)", "    if (breaker->probes > MU__BREAKER_PROBES)",
+     "pool_model", ""),
+    ("M20", "lib/pool/circuit.c", "return others > slot->type->n_held;", "return others >= slot->type->n_held;",
+     "pool_model", ""),
     ("M17", "lib/pool/gate.c", "    pool->running--;\n    pool->inside--;\n",
      "    pool->running--;\n    mu_lock_release(&pool->lock);\n    (void)mu__sys(pool->system)->poll(NULL, 0, 1);\n"
      "    mu_lock_acquire(&pool->lock);\n    pool->inside--;\n", "pool_chance", ""),

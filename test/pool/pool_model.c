@@ -39,11 +39,75 @@ static void look_at_queue(model_pool *model, int64_t now)
         model->full_at = now;
 }
 
+/* ---- the breaker ------------------------------------------------------------------------- */
+
+static void open_breaker(model_breaker *b, int64_t now)
+{
+    b->state = MODEL_OPEN;
+    b->opened_at = now;
+    b->openings++;
+}
+
+/* Whoever comes when it has rested is the probe, and there is one at a time. */
+static void ask_breaker(model_breaker *b, model_request *r, int64_t now)
+{
+    if (b->state == MODEL_OPEN && now - b->opened_at >= b->reset_ns)
+        b->state = MODEL_HALF_OPEN;
+    r->probe = b->state == MODEL_HALF_OPEN && !b->probing;
+    r->refused = b->state != MODEL_CLOSED && !r->probe;
+    b->probing = b->probing || r->probe;
+}
+
+static void fail_once_more(model_breaker *b, int64_t now)
+{
+    b->row[b->n_row++] = now;
+    bool enough = b->n_row >= b->threshold;
+    if (enough && now - b->row[b->n_row - b->threshold] <= b->window_ns)
+        open_breaker(b, now);
+}
+
+typedef enum verdict { SUCCESS, FAILURE, NOTHING } verdict;
+
+static verdict verdict_of(const model_request *r, mu_err err)
+{
+    switch ((int)err) {
+    case MU_OK:
+    case MU_EWORKER:
+        return SUCCESS;
+    case MU_EEXEC_TIMEOUT:
+    case MU_EPROTOCOL:
+        return FAILURE;
+    case MU_ECRASHED:
+        return r->read && r->killed ? FAILURE : NOTHING;
+    default:
+        return NOTHING;
+    }
+}
+
+static void tell_breaker(model_breaker *b, const model_request *r, mu_err err, int64_t now)
+{
+    verdict v = verdict_of(r, err);
+    if (r->probe)
+        b->probing = false;
+    if (b->threshold == 0 || v == NOTHING)
+        return;
+    if (b->state == MODEL_CLOSED && v == FAILURE) {
+        fail_once_more(b, now);
+    } else if (b->state == MODEL_CLOSED || (r->probe && v == SUCCESS)) {
+        b->state = MODEL_CLOSED;
+        b->n_row = 0;
+    } else if (r->probe) {
+        open_breaker(b, now);
+    }
+}
+
 void model_asked(model_pool *model, model_request *r, int64_t now)
 {
     model->books.asked++;
     r->asked_at = r->waits_since = now;
     look_at_queue(model, now);
+    if (model->closed_at < 0 && model->stopping_at < 0)
+        ask_breaker(&model->breaker, r, now);
 }
 
 /* ---- the workers -------------------------------------------------------------------------- */
@@ -84,12 +148,13 @@ const char *model_answered(model_pool *model, uint64_t token, bool raised, bool 
     return NULL;
 }
 
-const char *model_died(model_pool *model, uint64_t token, bool begun, int64_t now)
+const char *model_died(model_pool *model, uint64_t token, bool begun, bool by_itself, int64_t now)
 {
     model_request *r = find(model, token);
     r->died += begun;
     r->lost += !begun;
     r->read = begun;
+    r->killed = by_itself;
     r->bereft = true;
     r->waits_since = now;
     look_at_queue(model, now);
@@ -119,6 +184,8 @@ static uint64_t *counter_of(model_books *books, mu_err err)
         return &books->protocol_errors;
     case MU_ESHUTDOWN:
         return &books->shut_down;
+    case MU_EBREAKER_OPEN:
+        return &books->breaker_open;
     default:
         return &books->refused;
     }
@@ -169,6 +236,8 @@ static const char *judge(const model_pool *model, const model_request *r, mu_err
     bool drained = model->closed_at >= 0 && model->closed_at < r->asked_at;
     if (drained && err != MU_ESHUTDOWN)
         return "a drained pool takes a request";
+    if (r->refused && err != MU_EBREAKER_OPEN)
+        return "an open breaker lets a request through";
     switch ((int)err) {
     case MU_OK:
         return r->answered ? NULL : "a success that no worker has answered";
@@ -184,6 +253,8 @@ static const char *judge(const model_pool *model, const model_request *r, mu_err
         return judge_exec_timeout(r, now);
     case MU_ECRASHED:
         return judge_crash(r, now);
+    case MU_EBREAKER_OPEN:
+        return r->refused || model->stopping_at >= 0 ? NULL : "a breaker refuses that is closed";
     case MU_ECANCELLED:
         return r->cancelled ? NULL : "a cancellation that nobody has asked for";
     case MU_ESHUTDOWN:
@@ -202,6 +273,7 @@ const char *model_told(model_pool *model, model_request *r, mu_err err, int64_t 
     r->told = true;
     r->err = err;
     (*counter_of(&model->books, err))++;
+    tell_breaker(&model->breaker, r, err, now);
     return judge(model, r, err, now);
 }
 

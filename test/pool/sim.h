@@ -14,7 +14,8 @@
  *     sim_end();
  *
  * sim.c has dice, clock, coroutines and waits, sim_actor.c actors and supervisors, sim_port.c the
- * workers' processes. Thread-safety: none, there is one thread. Ownership: the world's, to its end.
+ * workers' processes, sim_options.c options and requests. Thread-safety: none, there is one thread.
+ * Ownership: the world's, to its end.
  */
 #ifndef MU_TEST_SIM_H
 #define MU_TEST_SIM_H
@@ -50,7 +51,8 @@ typedef struct sim_watch {
     void (*sent)(uint64_t token, const char *type, bool busy);
     void (*begun)(uint64_t token); /* its worker has read it */
     void (*answered)(uint64_t token, sim_deed deed);
-    void (*died)(uint64_t token, bool begun); /* its worker has died, perhaps after reading it */
+    /* its worker has died, perhaps after reading it; by itself, or by others */
+    void (*died)(uint64_t token, bool begun, bool by_itself);
     void (*told)(uint64_t tag, mu_err err, const mu_value *result); /* by mu_pool_submit_to */
 } sim_watch;
 
@@ -81,7 +83,11 @@ mu_pid sim_spawn(void (*body)(void *arg), void *arg);
 /* The calling coroutine sleeps until ready(arg) or the deadline. */
 void sim_sleep(bool (*ready)(void *arg), void *arg, int64_t deadline);
 
-/* A system for mu_pool_start. */
+/* What a request may ask for, most often an echo. */
+sim_deed sim_some_deed(void);
+/* Options for mu_pool_start. */
+mu_pool_options sim_options(void);
+/* A system for it. */
 mu_system *sim_system(void);
 /* How many of a hundred starts of a worker go wrong, and how many workers are ill from then on. */
 void sim_set_trouble(int percent);

@@ -75,10 +75,11 @@ static void die(mu__port *p, mu__exit_kind kind, int status)
 {
     if (p->out < 0)
         return;
+    bool by_itself = status != SIGKILL;
     if (p->mood == RUNNING && p->token)
-        sim_watcher->died(p->token, true);
+        sim_watcher->died(p->token, true, by_itself);
     if (p->unread)
-        sim_watcher->died(p->unread, p->by_host);
+        sim_watcher->died(p->unread, p->by_host, by_itself);
     p->unread = 0;
     close_end(&p->in);
     close_end(&p->out);
@@ -303,7 +304,7 @@ void sim_port_written(int fd, const void *data, size_t size)
     if (token)
         sim_watcher->sent(token, p ? p->type : NULL, alive && p->mood == RUNNING);
     if (token && !alive)
-        sim_watcher->died(token, !p || p->by_host);
+        sim_watcher->died(token, !p || p->by_host, p && p->end.exit.status != SIGKILL);
     else if (token)
         p->unread = token;
 }

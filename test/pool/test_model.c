@@ -4,8 +4,9 @@
  * answer, hang, die and babble, of one type or of two; cancellations, kills, resizes, recycling,
  * pauses, drains, rolling restarts, a stop. pool_model.c says of each outcome whether it is
  * allowed. After every single thing that happens the pool's counters and its queue are what the
- * model has; before time passes nobody waits while a worker is idle; in the end every request has
- * its one outcome, every worker serves again, and nothing is left.
+ * model has, and its circuit breaker has opened as often as the model's; before time passes nobody
+ * waits while a worker is idle, and no more workers are held by their circuits than others serve;
+ * in the end every request has its one outcome, every worker serves again, and nothing is left.
  *
  *     MUSTER_TEST_SEED=4711 build/test/test_pool_model     one seed, with its story
  */
@@ -46,6 +47,7 @@ static uint64_t seed;
 static bool over;   /* what was run apart has ended */
 static int helpers; /* threads that drain, restart, look, stop */
 static bool closing, kills_actors;
+static int n_held_ever, n_opened_ever; /* in all seeds: that they do happen */
 
 static char story[STORY];
 static size_t told;
@@ -94,9 +96,9 @@ static void on_answered(uint64_t token, sim_deed deed)
     admit(model_answered(&model, token, deed == SIM_RAISE, deed == SIM_BABBLE), token);
 }
 
-static void on_died(uint64_t token, bool begun)
+static void on_died(uint64_t token, bool begun, bool by_itself)
 {
-    admit(model_died(&model, token, begun, sim_now()), token);
+    admit(model_died(&model, token, begun, by_itself, sim_now()), token);
 }
 
 /* ---- the queue ---------------------------------------------------------------------------- */
@@ -201,13 +203,6 @@ static void look_at_futures(void)
     }
 }
 
-static sim_deed random_deed(void)
-{
-    static const sim_deed odd[] = {SIM_RAISE, SIM_OBEY,           SIM_OBEY,   SIM_TWICE, SIM_DIE,
-                                   SIM_TEAR,  SIM_ANSWER_AND_DIE, SIM_BABBLE, SIM_HANG,  SIM_DIE};
-    return sim_percent(60) ? SIM_ECHO : odd[sim_roll((int)(sizeof odd / sizeof *odd))];
-}
-
 static int64_t ns_of(int64_t ms, int64_t otherwise_ms)
 {
     if (ms == 0)
@@ -224,7 +219,7 @@ static void ask(void)
     request *r = &requests[model.n_requests];
     model_request *m = model_new(&model);
     mu_execute_options o = MU_EXECUTE_OPTIONS_INIT;
-    *r = (request){.model = m, .kind = (kind)sim_roll(KINDS), .deed = random_deed()};
+    *r = (request){.model = m, .kind = (kind)sim_roll(KINDS), .deed = sim_some_deed()};
     r->ms = sim_percent(50) ? 0 : sim_roll(8);
     o.queue_timeout_ms = queue_ms[sim_roll((int)(sizeof queue_ms / sizeof *queue_ms))];
     o.execution_timeout_ms = run_ms[sim_roll((int)(sizeof run_ms / sizeof *run_ms))];
@@ -365,6 +360,16 @@ static void act(void)
         help(check_health, "check ");
 }
 
+/* The breaker judges in the order in which requests leave: so futures are told in it, too. */
+void __real_mu__pool_leave(mu_pool *left, mu__ticket *ticket, const mu__result *result);
+void __wrap_mu__pool_leave(mu_pool *left, mu__ticket *ticket, const mu__result *result);
+void __wrap_mu__pool_leave(mu_pool *left, mu__ticket *ticket, const mu__result *result)
+{
+    if (pool)
+        look_at_futures();
+    __real_mu__pool_leave(left, ticket, result);
+}
+
 /* ---- what must always hold ---------------------------------------------------------------- */
 
 static void check_books(void)
@@ -372,17 +377,21 @@ static void check_books(void)
     const mu_pool_stats *s = &pool->stats;
     const model_books *b = &model.books;
     uint64_t errors = b->worker_errors + b->queue_full + b->queue_timeouts + b->exec_timeouts +
-                      b->cancelled + b->crashed + b->protocol_errors + b->shut_down + b->refused;
+                      b->cancelled + b->crashed + b->protocol_errors + b->shut_down +
+                      b->breaker_open + b->refused;
     demand(s->requests == b->asked, "requests are not counted as they were asked");
     demand(s->succeeded == b->succeeded && s->worker_errors == b->worker_errors &&
                s->queue_full == b->queue_full && s->queue_timeouts == b->queue_timeouts &&
                s->exec_timeouts == b->exec_timeouts && s->cancelled == b->cancelled &&
                s->crashed == b->crashed && s->protocol_errors == b->protocol_errors &&
-               s->shut_down == b->shut_down && s->refused == b->refused && s->errors == errors,
+               s->shut_down == b->shut_down && s->breaker_open == b->breaker_open &&
+               s->refused == b->refused && s->errors == errors,
            "outcomes are not counted as they were told");
     demand((uint64_t)pool->running == b->asked - b->succeeded - errors,
            "in flight is not what was asked and has no outcome");
     demand((int)pool->n_waiting == model.n_queue, "the queue is not as long as it should be");
+    demand(model.stopping_at >= 0 || s->breaker_openings == (uint64_t)model.breaker.openings,
+           "the breaker has not opened when it should, or when it should not");
 }
 
 static void after_step(void)
@@ -398,6 +407,22 @@ static void after_step(void)
     check_books();
 }
 
+/* Of no type more workers are held by their circuits than others serve. */
+static bool holds_too_many(void)
+{
+    for (int i = 0; i < pool->n_types; i++) {
+        int held = 0, serving = 0;
+        for (int j = 0; j < pool->n_slots; j++) {
+            const mu__slot *slot = pool->slots[j];
+            if (slot->type == &pool->types[i] && slot->wanted && slot->channel)
+                (*(slot->held ? &held : &serving))++;
+        }
+        if (held > serving)
+            return true;
+    }
+    return false;
+}
+
 /* Nothing can happen any more at this time. */
 static void when_quiet(void)
 {
@@ -408,7 +433,9 @@ static void when_quiet(void)
     demand(s.requests == s.succeeded + s.errors + (uint64_t)s.in_flight + (uint64_t)s.queued,
            "the counters of a snapshot do not add up");
     demand(s.in_flight >= 0 && s.queued >= 0, "a level is negative");
-    demand(s.workers >= s.starting + s.available + s.busy + s.restarting,
+    demand(closing || !holds_too_many(), "more workers are held than serve");
+    n_held_ever += s.held > 0;
+    demand(s.workers >= s.starting + s.available + s.busy + s.restarting + s.held,
            "there are more workers in a state than there are workers");
     bool stuck = pool->queue.length > 0 && s.available > 0;
     for (int i = 0; i < pool->n_types; i++)
@@ -417,32 +444,6 @@ static void when_quiet(void)
 }
 
 /* ---- one seed ----------------------------------------------------------------------------- */
-
-static mu_pool_options random_options(void)
-{
-    static const int queues[] = {1000, 1, 2, 4, -1};
-    mu_pool_options o = MU_POOL_OPTIONS_INIT;
-    o.executable = "/bin/true"; /* for its name: sim_port.c is what runs */
-    o.size = 1 + sim_roll(4);
-    o.max_queue_size = queues[sim_roll((int)(sizeof queues / sizeof *queues))];
-    o.queue_timeout_ms = 30;
-    o.execution_timeout_ms = 30;
-    o.cancel_grace_ms = 1 + sim_roll(6);
-    o.startup_timeout_ms = 50;
-    o.shutdown_grace_ms = 20;
-    o.drain_timeout_ms = 1 + sim_roll(40);
-    o.balance = (mu_balance)sim_roll(MU_BALANCE_WEIGHTED + 1);
-    o.max_requests = sim_percent(30) ? 1 + sim_roll(5) : 0;
-    o.max_lifetime_ms = sim_percent(20) ? 20 + sim_roll(50) : 0;
-    o.health_check_interval_ms = sim_percent(30) ? 10 + sim_roll(20) : 0;
-    o.health_check_timeout_ms = 5;
-    o.max_overflow = sim_percent(20) ? 1 + sim_roll(2) : 0;
-    o.min_size = sim_percent(20) ? 1 : 0;
-    o.linger_ms = 5 + sim_roll(20);
-    o.lazy = sim_percent(10);
-    o.breaker_threshold = -1; /* the model asks of a refusal what its request has done */
-    return o;
-}
 
 /* Two types, which differ in their first argument and in how many there are of them. */
 static void random_types(mu_pool_options *options)
@@ -550,12 +551,18 @@ static void play(uint64_t number)
     closing = false;
     helpers = 0;
     sim_begin(seed, &watch);
-    mu_pool_options options = random_options();
+    mu_pool_options options = sim_options();
     random_types(&options);
     model_init(&model, options.max_queue_size < 0 ? 0 : options.max_queue_size,
                MU__PRIORITY_STEP_NS);
-    kills_actors = sim_percent(20);
-    sim_set_trouble(sim_percent(40) ? 5 + sim_roll(20) : 0);
+    /* With a breaker the model has to know how each worker died; one whose actor is killed at that
+     * moment cannot say, and starts that fail have a rule of their own (test_breaker.c). */
+    bool breaks = options.breaker_threshold > 0;
+    model.breaker = (model_breaker){.threshold = breaks ? options.breaker_threshold : 0,
+                                    .window_ns = options.breaker_window_ms * MU_MS,
+                                    .reset_ns = options.breaker_reset_ms * MU_MS};
+    kills_actors = sim_percent(20) && !breaks;
+    sim_set_trouble(sim_percent(40) && !breaks ? 5 + sim_roll(20) : 0);
     tell_story("size %d%s queue %d ", options.size, typed ? " of two types" : "",
                options.max_queue_size);
     run_apart(start_pool, &options, "the start does not end");
@@ -566,6 +573,7 @@ static void play(uint64_t number)
             act();
         sim_run(sim_now() + sim_roll(8) * MU_MS, sim_roll(STEPS));
     }
+    n_opened_ever += model.breaker.openings > 0;
     if (pool)
         end_pool();
     demand(sim_end() == 0, "a port is left");
@@ -582,6 +590,8 @@ MU_TEST(model, a_pool_does_what_the_reference_model_allows_whatever_happens, .ti
         int64_t seeds = mu_test_size(MU_TEST_SANITIZED ? 300 : 3000, 10000);
         for (int64_t number = 1; number <= seeds; number++)
             play((uint64_t)number);
+        mu_check_gt(n_opened_ever, (int)seeds / 20);
+        mu_check_gt(n_held_ever, (int)seeds / 20);
     }
     sim_close();
 }
