@@ -8,8 +8,9 @@
  *     static void on_event(void *ctx, const mu_event *e) { fprintf(stderr, "%s\n", e->name); }
  *     options.event_hook = (mu_event_hook){on_event, NULL};
  *
- * Thread-safety: the hook runs in the emitter's thread, any thread, with no lock of muster held; it
- * must not block for long. Ownership: an event and all it points to is borrowed for the call.
+ * Thread-safety: the hook runs in the emitter's thread, any thread, with no lock of muster held and
+ * thread cancellation off; it must not block for long. Ownership: an event and all it points to is
+ * borrowed for the call.
  */
 #ifndef MUSTER_EVENT_H
 #define MUSTER_EVENT_H

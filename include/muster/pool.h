@@ -346,7 +346,8 @@ typedef struct mu_execute_options {
  * Runs a command on an idle worker, in the calling thread, and waits for its answer. `args` may be
  * NULL (nil), as may `options`, `ret_result` and `ret_error`. On MU_OK *ret_result is the caller's
  * to clear. Errors: above. From an actor it ends early, with MU_ECANCELLED, when the actor is told
- * to exit. Blocks.
+ * to exit. A thread that is cancelled (pthread_cancel) ends after it, with the request's outcome;
+ * whoever is to be freed at once submits, and cancels the job. Blocks.
  */
 mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
                        const mu_execute_options *options, mu_value *ret_result,

@@ -9,10 +9,21 @@
 #ifndef MU_BASE_EVENT_H
 #define MU_BASE_EVENT_H
 
+#include <pthread.h>
+
 #include <muster/event.h>
 
 #define MU__M(...) ((const mu_measurement[]){__VA_ARGS__})
 #define MU__D(...) ((const mu_metadata[]){__VA_ARGS__})
+
+/* A thread that is cancelled while its hook runs is unwound later, by a call of its own. */
+static inline void mu__emit(const mu_event_hook *hook, const mu_event *event)
+{
+    int cancel_state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    hook->emit(hook->ctx, event);
+    (void)pthread_setcancelstate(cancel_state, NULL);
+}
 
 #define MU__EMIT(hook, name_, m, d)                                                                \
     do {                                                                                           \
@@ -20,7 +31,7 @@
         if (hook_->emit) {                                                                         \
             const mu_event event_ = {name_, (m), sizeof(m) / sizeof((m)[0]), (d),                  \
                                      sizeof(d) / sizeof((d)[0])};                                  \
-            hook_->emit(hook_->ctx, &event_);                                                      \
+            mu__emit(hook_, &event_);                                                              \
         }                                                                                          \
     } while (0)
 

@@ -425,8 +425,8 @@ static void hand_over(mu_pool *pool, const mu__call_plan *plan, mu_err err, mu__
         mu_error_clear(&reply->error);
 }
 
-mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
-                       const mu_execute_options *options, mu_value *ret_result, mu_error *ret_error)
+static mu_err execute(mu_pool *pool, const char *command, const mu_value *args,
+                      const mu_execute_options *options, mu_value *ret_result, mu_error *ret_error)
 {
     mu__call_plan plan;
     if (!pool)
@@ -458,5 +458,19 @@ mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
         mu__pool_note(pool, &plan, &result);
         hand_over(pool, &plan, err, &reply, ret_result, ret_error);
     }
+    return err;
+}
+
+/*
+ * A thread that is cancelled is so when its request has its outcome: unwound from in here, be it
+ * out of a fallback or an event hook, it would never leave the pool.
+ */
+mu_err mu_pool_execute(mu_pool *pool, const char *command, const mu_value *args,
+                       const mu_execute_options *options, mu_value *ret_result, mu_error *ret_error)
+{
+    int cancel_state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    mu_err err = execute(pool, command, args, options, ret_result, ret_error);
+    (void)pthread_setcancelstate(cancel_state, NULL);
     return err;
 }

@@ -5,6 +5,7 @@
  * Start: the tree first, empty of workers; then one starter per worker, at most max_concurrency at
  * once, each adding its worker and waiting until it is ready. Stop: refuse, drain, end the tree.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,6 +224,15 @@ static bool start_moved(mu_pool *pool)
     return pool->phase != MU__POOL_RUNNING;
 }
 
+/* A thread that is cancelled in there is so after the start, which it could not undo. */
+static void tell_progress(const mu_pool_options *options, const mu_worker_info *info)
+{
+    int cancel_state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    options->progress(options->progress_ctx, info);
+    (void)pthread_setcancelstate(cancel_state, NULL);
+}
+
 /* Passes progress on until every worker has settled; runs the callback in the calling thread. */
 static mu_err follow_start(mu_pool *pool)
 {
@@ -233,7 +243,7 @@ static mu_err follow_start(mu_pool *pool)
         bool settled = all_settled_locked(pool), running = pool->phase == MU__POOL_RUNNING;
         mu_lock_release(&pool->lock);
         if (slot && pool->options.progress)
-            pool->options.progress(pool->options.progress_ctx, &info);
+            tell_progress(&pool->options, &info);
         if (slot)
             continue;
         if (settled)
