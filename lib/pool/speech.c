@@ -2,6 +2,7 @@
 #include "pool/speech.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/escape.h"
@@ -84,14 +85,30 @@ mu__speech_turn mu__speech_hear(mu__speech *speech, const mu__message *message,
 
 /* ---- at any time -------------------------------------------------------------------------- */
 
+/* What was said besides, as JSON, escaped and cut; "" if there is nothing, or no memory for it. */
+static const char *fields_of(const mu_value *body, char *buffer, size_t size)
+{
+    mu_value fields = MU_VALUE_INIT;
+    char *json;
+    size_t length;
+    buffer[0] = '\0';
+    if (mu_value_at(body, "fields", &fields, NULL) != MU_OK || mu_value_count(&fields, "") == 0 ||
+        mu_value_to_json(&fields, &json, &length) != MU_OK)
+        return buffer;
+    (void)mu__escape(buffer, size, json, length, MU__ESCAPE_LINE);
+    free(json);
+    return buffer;
+}
+
 void mu__speech_log(const mu__slot *slot, const mu__message *message)
 {
     if (!mu__message_is(message, "log"))
         return;
     mu_value body = mu__value_lend(message->body.data, message->body.size);
-    char level[16], text[1024];
+    char level[16], text[1024], fields[1024];
     (void)text_at(&body, "message", text, sizeof text);
     MU__EMIT(mu__hook(slot->pool->system), "worker.log", MU__M({"bytes", (int64_t)strlen(text)}),
              MU__D({"pool", slot->pool->name}, {"worker", slot->info.id},
-                   {"level", text_at(&body, "level", level, sizeof level)}, {"message", text}));
+                   {"level", text_at(&body, "level", level, sizeof level)}, {"message", text},
+                   {"fields", fields_of(&body, fields, sizeof fields)}));
 }

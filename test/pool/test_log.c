@@ -134,6 +134,28 @@ MU_TEST(log, what_a_worker_prints_is_told_of_its_pool)
     rig_stop(&rig);
 }
 
+MU_TEST(log, what_a_worker_logs_is_told_at_its_level_with_its_fields)
+{
+    pool_rig rig;
+    heard h;
+    prepare(&rig, &h, MU_LOG_OFF);
+    rig.options.log_level = MU_LOG_INFO;
+    rig.options.script = MU_TEST_ROOT "/pool/workers/teller.py";
+    mu_check_ok(rig_open(&rig));
+    mu_check_ok(mu_pool_executef(rig.pool, "tell", NULL, NULL, NULL, "{s:s, s:s, s:{s:s, s:i}}",
+                                 "level", "warning", "message", "low on tea", "fields", "shop", "7",
+                                 "left", 2));
+    mu_check_ok(mu_pool_executef(rig.pool, "tell", NULL, NULL, NULL, "[ss]", "debug", "unheard"));
+    mu_check_ok(mu_pool_executef(rig.pool, "tell", NULL, NULL, NULL, "[ss]", "info", "plain"));
+    rig_stop(&rig);
+    mu_check(has(&h, "warning worker.log pool=pool worker=worker_1 level=warning "
+                     "message=\"low on tea\" "
+                     "fields=\"{\\\"shop\\\": \\\"7\\\", \\\"left\\\": 2}\" bytes=10"));
+    mu_check(has(&h, "info worker.log pool=pool worker=worker_1 level=info message=plain "
+                     "fields=\"\" bytes=5"));
+    mu_check(!has(&h, "unheard"));
+}
+
 /* Starts a system with this level and this variable, and says how the start of it ended. */
 static mu_err start(const char *variable, mu_log_level level, heard *h, mu_error *error)
 {
