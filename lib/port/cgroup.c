@@ -85,6 +85,7 @@ mu_err mu__cgroup_open(const char *parent, const char *run_id, mu__cgroup *ret_c
         return mu_error_set(ret_error, MU_ERRNO(ENAMETOOLONG), "option cgroup: %s", parent);
     clear_left(parent);
     int error = make(ret_cgroup->path, &ret_cgroup->fd);
+    ret_cgroup->id = mu__fd_id_of(ret_cgroup->fd);
     (void)snprintf(ret_cgroup->warden, sizeof ret_cgroup->warden, "%s/warden", ret_cgroup->path);
     if (error == 0 && mkdir(ret_cgroup->warden, 0755) != 0)
         error = errno;
@@ -184,6 +185,5 @@ void mu__cgroup_close(mu__cgroup *cgroup, int64_t deadline)
     if (cgroup->fd < 0)
         return;
     end_group(cgroup->path, deadline);
-    (void)close(cgroup->fd);
-    cgroup->fd = -1;
+    mu__fd_close(&cgroup->fd, &cgroup->id);
 }

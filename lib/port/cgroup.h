@@ -25,9 +25,11 @@
 #include <stdint.h>
 
 #include <muster/error.h>
+#include "base/fd.h"
 
 typedef struct mu__cgroup {
     int fd;                     /* of the directory, locked; -1: there is none */
+    mu__fd_id id;               /* of fd */
     char path[PATH_MAX];        /* "": there never was one; else it stays as it is */
     char warden[PATH_MAX + 16]; /* the group in it that wardens live in */
 } mu__cgroup;

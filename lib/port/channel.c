@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "base/fd.h"
 
 /* So long after end of file it is asked whether the worker is on its way out; one that lives on is
  * at fault, one whose end has begun is waited for, however late the news comes. */
@@ -23,6 +26,11 @@ enum { LOOK_AGAIN_AFTER = 16 };
 /* A worker that writes without end must not keep its caller from hearing the bell. */
 enum { READS_A_TURN = 16 };
 
+/* A look at the fds costs as much as a tenth of a round trip, so not every request gets one. */
+#define LOOK_NS (100 * MU_MS)
+static const char severed_text[] =
+    "fds of the pipes to this worker were closed in the host, and not by muster";
+
 /* Answers that nobody waits for, during one exchange: a sound worker gives none or one. */
 enum { STRAYS_MOST = 10000 };
 
@@ -32,6 +40,7 @@ struct mu__channel {
     size_t max_frame;
     mu__channel_ops ops;
     mu__port_pipes pipes;
+    mu__fd_id requests_id, responses_id, bell_id;
     mu__child *child; /* NULL: nobody can be asked whether it lives */
     int bell;         /* eventfd */
 
@@ -48,6 +57,8 @@ struct mu__channel {
     size_t request_size; /* its frame's */
     unsigned strays;     /* since the last exchange began */
     bool eof;
+    bool severed; /* fds were closed behind our back: their numbers may mean the host's files */
+    int64_t looked_at;      /* when it was asked last whether they were */
     unsigned sleep_at_once; /* for how many exchanges more */
 };
 
@@ -60,11 +71,18 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+/* Just made: they are what they were. */
 static void close_pipes(mu__port_pipes *pipes)
 {
     close_fd(&pipes->request_write);
     close_fd(&pipes->request_read);
     close_fd(&pipes->response_read);
+}
+
+static void close_requests(mu__channel *channel)
+{
+    mu__fd_close(&channel->pipes.request_write, &channel->requests_id);
+    mu__fd_close(&channel->pipes.request_read, &channel->requests_id);
 }
 
 mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, mu__child *child,
@@ -88,6 +106,9 @@ mu_err mu__channel_new(const mu_sys *sys, mu__port_pipes *take_pipes, mu__child 
     channel->ops = *ops;
     channel->pipes = *take_pipes;
     *take_pipes = (mu__port_pipes){-1, -1, -1};
+    channel->requests_id = mu__fd_id_of(channel->pipes.request_write);
+    channel->responses_id = mu__fd_id_of(channel->pipes.response_read);
+    channel->bell_id = mu__fd_id_of(channel->bell);
     mu__frame_reader_init(&channel->reader, sys, max_frame);
     mu__buffer_init(&channel->out, sys, max_frame + MU__FRAME_HEADER);
     *ret_channel = channel;
@@ -104,8 +125,9 @@ void mu__channel_unref(mu__channel *channel)
 {
     if (!channel || atomic_fetch_sub(&channel->refs, 1) != 1)
         return;
-    close_pipes(&channel->pipes);
-    close_fd(&channel->bell);
+    close_requests(channel);
+    mu__fd_close(&channel->pipes.response_read, &channel->responses_id);
+    mu__fd_close(&channel->bell, &channel->bell_id);
     mu__child_unref(channel->child);
     mu__frame_reader_deinit(&channel->reader);
     mu__buffer_deinit(&channel->out);
@@ -114,16 +136,42 @@ void mu__channel_unref(mu__channel *channel)
 
 void mu__channel_close_requests(mu__channel *channel)
 {
-    close_fd(&channel->pipes.request_write);
-    close_fd(&channel->pipes.request_read);
+    close_requests(channel);
+}
+
+/* ---- fds that are not ours any more -------------------------------------------------------- */
+
+static bool look_at_fds(mu__channel *channel)
+{
+    const mu__port_pipes *pipes = &channel->pipes;
+    if (!mu__fd_is(channel->bell, &channel->bell_id) ||
+        !mu__fd_is(pipes->response_read, &channel->responses_id) ||
+        (pipes->request_write >= 0 && !mu__fd_is(pipes->request_write, &channel->requests_id)))
+        channel->severed = true;
+    return !channel->severed;
+}
+
+static bool look_now_and_then(mu__channel *channel)
+{
+    int64_t now = mu_clock_now(&mu__clock_monotonic);
+    if (now - channel->looked_at < LOOK_NS)
+        return !channel->severed;
+    channel->looked_at = now;
+    return look_at_fds(channel);
 }
 
 /* ---- rings -------------------------------------------------------------------------------- */
 
+/* Whoever sleeps by a bell that cannot be rung is woken by the end of the answers. */
 static void ring(mu__channel *channel)
 {
     uint64_t one = 1;
     ssize_t n;
+    if (!mu__fd_is(channel->bell, &channel->bell_id)) {
+        if (channel->child)
+            (void)mu__child_signal_itself(channel->child, SIGKILL);
+        return;
+    }
     do
         n = channel->sys->write(channel->bell, &one, sizeof one);
     while (n < 0 && errno == EINTR); /* full means that it rings already */
@@ -194,6 +242,7 @@ static mu_err read_some(mu__channel *channel)
         }
         if (errno == EAGAIN)
             return MU_ETIMEOUT;
+        channel->severed |= errno == EBADF;
         if (errno != EINTR)
             return MU_ERRNO(errno);
     }
@@ -210,7 +259,8 @@ static mu_err write_some(mu__channel *channel)
             mu__buffer_consume(out, (size_t)n);
         else if (errno == EAGAIN)
             return MU_ETIMEOUT;
-        else if (errno != EINTR)
+        channel->severed |= n < 0 && errno == EBADF;
+        if (n < 0 && errno != EINTR)
             return MU_ERRNO(errno);
     }
     return MU_OK;
@@ -220,6 +270,8 @@ mu_err mu__channel_send(mu__channel *channel, mu__buffer *frame)
 {
     size_t size = mu__buffer_size(frame);
     ssize_t n;
+    if (!look_at_fds(channel))
+        return MU_ERRNO(EBADF);
     do {
         n = channel->sys->write(channel->pipes.request_write, mu__buffer_data(frame), size);
     } while (n < 0 && errno == EINTR);
@@ -258,8 +310,8 @@ void mu__channel_dispatch(mu__channel *channel, const mu__message *message)
     }
 }
 
-mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu__message *message),
-                        void *arg, mu_error *error)
+static mu_err take_in(mu__channel *channel, bool (*handle)(void *arg, const mu__message *message),
+                      void *arg, mu_error *error)
 {
     for (int reads = 0;;) {
         mu__frame frame;
@@ -285,6 +337,14 @@ mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu
         if (!more)
             return MU_OK;
     }
+}
+
+mu_err mu__channel_pump(mu__channel *channel, bool (*handle)(void *arg, const mu__message *message),
+                        void *arg, mu_error *error)
+{
+    if (!look_at_fds(channel))
+        return mu_error_set(error, MU_EPROTOCOL, "%s", severed_text);
+    return take_in(channel, handle, arg, error);
 }
 
 /* ---- the exchange ------------------------------------------------------------------------- */
@@ -327,6 +387,12 @@ static mu__exchange protocol_fault(exchange *x, mu_err err)
     x->reply->err = err == MU_ENOMEM ? MU_ENOMEM : MU_EPROTOCOL;
     x->reply->error.code = x->reply->err;
     return MU__EXCHANGE_PROTOCOL;
+}
+
+static mu__exchange severed(exchange *x)
+{
+    (void)mu_error_set(&x->reply->error, MU_EPROTOCOL, "%s", severed_text);
+    return protocol_fault(x, MU_EPROTOCOL);
 }
 
 static mu__exchange died(exchange *x)
@@ -380,7 +446,8 @@ static int wait_for_more(mu__channel *channel, bool *ret_rung)
         *ret_rung = true;
         return 1;
     }
-    *ret_rung = n > 0 && fds[0].revents != 0;
+    *ret_rung = n == 0 || (n > 0 && fds[0].revents != 0); /* the bell may not be ours any more */
+    channel->severed |= n > 0 && ((fds[0].revents | fds[1].revents | fds[2].revents) & POLLNVAL);
     return n;
 }
 
@@ -398,8 +465,7 @@ static bool step(exchange *x, bool rung, mu__exchange *ret_outcome)
         (void)n;
         dead = mu__channel_dead(channel);
     }
-    mu_err err =
-        channel->eof ? MU_EDOWN : mu__channel_pump(channel, handle_message, x, &x->reply->error);
+    mu_err err = channel->eof ? MU_EDOWN : take_in(channel, handle_message, x, &x->reply->error);
     if (x->answered) {
         *ret_outcome = MU__EXCHANGE_REPLY;
         if (dead)
@@ -443,12 +509,18 @@ static mu__exchange converse(exchange *x)
         /* EAGAIN: the worker has not read yet. Any other error: it is gone, and the bell says so.
          */
         (void)write_some(channel);
+        if (channel->severed)
+            return severed(x);
         if (first && answered_at_once(x, &outcome))
             return outcome;
         bool rung = false;
         int n = wait_for_more(channel, &rung);
         if (n < 0)
             continue; /* EINTR, with and without SA_RESTART */
+        if (channel->severed)
+            return severed(x);
+        if (step(x, rung, &outcome))
+            return outcome;
         if (n == 0) {
             if (channel->child && mu__child_ending(channel->child))
                 continue; /* the bell will say so */
@@ -456,8 +528,6 @@ static mu__exchange converse(exchange *x)
                                "the worker closed its answers and lives on");
             return protocol_fault(x, MU_EPROTOCOL);
         }
-        if (step(x, rung, &outcome))
-            return outcome;
     }
 }
 
@@ -474,7 +544,8 @@ void mu__channel_begin(mu__channel *channel, const mu__request *request)
     encode(channel, request);
     channel->begun = true;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    (void)write_some(channel); /* what is left, and any error, is for the exchange to see */
+    if (look_now_and_then(channel))
+        (void)write_some(channel); /* what is left, and any error, is for the exchange to see */
     (void)pthread_setcancelstate(cancel_state, NULL);
 }
 
@@ -493,7 +564,9 @@ mu__exchange mu__channel_exchange(mu__channel *channel, const mu__request *reque
     int cancel_state;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     mu__exchange outcome = MU__EXCHANGE_KILLED;
-    if (mu__set_bell(channel->bell) == MU_OK)
+    if (!look_now_and_then(channel))
+        outcome = severed(&x);
+    else if (mu__set_bell(channel->bell) == MU_OK)
         outcome = converse(&x);
     else
         reply->err = MU_ECANCELLED;

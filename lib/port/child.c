@@ -390,8 +390,7 @@ void mu__child_unref(mu__child *child)
 {
     if (!child || atomic_fetch_sub(&child->refs, 1) != 1)
         return;
-    if (child->pidfd >= 0)
-        (void)close(child->pidfd);
+    mu__fd_close(&child->pidfd, &child->pidfd_id);
     (void)end_cell(child); /* of one that was never started */
     mu__warden_unref(child->warden);
     free(child);
@@ -412,10 +411,16 @@ int mu__child_pidfd(const mu__child *child)
     return child->pidfd;
 }
 
+/* Its pidfd is there, and still is one. */
+static bool is_held(const mu__child *child)
+{
+    return mu__fd_is(child->pidfd, &child->pidfd_id);
+}
+
 bool mu__child_ending(const mu__child *child)
 {
     mu__proc_stat st;
-    struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
+    struct pollfd ended = {.fd = is_held(child) ? child->pidfd : -1, .events = POLLIN};
     bool exiting = mu__proc_read_stat(child->pid, &st) != MU_OK || st.start != child->start ||
                    st.state == 'Z' || st.exiting;
     /* A pidfd tells of the end of the last thread: files are closed some time before that. */
@@ -445,7 +450,7 @@ mu_err mu__child_signal(mu__child *child, int sig, mu__wp_scope scope)
 mu_err mu__child_signal_itself(const mu__child *child, int sig)
 {
     const mu__proc_id id = {child->pid, child->start};
-    if (child->pidfd < 0)
+    if (!is_held(child))
         return mu__proc_kill(&id, sig);
     if (child->warden->sys->pidfd_send_signal(child->pidfd, sig, NULL, 0) == 0)
         return MU_OK;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/event.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/seccomp.h"
 #include "port/capture.h"
@@ -35,6 +36,7 @@ typedef struct tap {
     mu__io_source source; /* reading end; first */
     mu__port *port;
     mu__capture_stream stream;
+    mu__fd_id id;
     bool open;
 } tap;
 
@@ -120,7 +122,7 @@ void mu__port_free(mu__port **take_port)
     }
     for (int s = 0; s < MU__CAPTURE_STREAMS; s++) {
         mu__io_remove(port->system, &port->taps[s].source); /* waits for a callback that runs */
-        close_fd(&port->taps[s].source.fd);
+        mu__fd_close(&port->taps[s].source.fd, &port->taps[s].id);
     }
     close_fd(&port->pipes.request_write);
     close_fd(&port->pipes.request_read);
@@ -162,6 +164,13 @@ static mu_err make_pipe(const mu_sys *sys, int *ret_read, int *ret_write)
     return MU_OK;
 }
 
+static mu_err make_tap(const mu_sys *sys, tap *t, int *ret_write)
+{
+    mu_err err = make_pipe(sys, &t->source.fd, ret_write);
+    t->id = mu__fd_id_of(t->source.fd);
+    return err;
+}
+
 static mu_err make_pipes(mu__port *port, far_ends *far)
 {
     const mu_sys *sys = port->sys;
@@ -169,9 +178,9 @@ static mu_err make_pipes(mu__port *port, far_ends *far)
     if (err == MU_OK)
         err = make_pipe(sys, &port->pipes.response_read, &far->response_write);
     if (err == MU_OK)
-        err = make_pipe(sys, &port->taps[MU__CAPTURE_STDOUT].source.fd, &far->stdout_write);
+        err = make_tap(sys, &port->taps[MU__CAPTURE_STDOUT], &far->stdout_write);
     if (err == MU_OK)
-        err = make_pipe(sys, &port->taps[MU__CAPTURE_STDERR].source.fd, &far->stderr_write);
+        err = make_tap(sys, &port->taps[MU__CAPTURE_STDERR], &far->stderr_write);
     if (err != MU_OK)
         return err;
     /* Each end by itself: the child's ends, and the kept one that it shares, go on blocking. */
@@ -425,9 +434,8 @@ static void end_output(tap *t)
 
 static void on_output(mu__io_source *source, uint32_t events)
 {
-    (void)events;
     tap *t = (tap *)source;
-    if (!read_output(t, READS_A_TURN))
+    if (events & MU__IO_GONE || !read_output(t, READS_A_TURN))
         end_output(t);
 }
 
@@ -438,7 +446,8 @@ static void on_exit_(void *ctx, const mu__exit *exit)
     for (int s = 0; s < MU__CAPTURE_STREAMS; s++) {
         if (!port->taps[s].open)
             continue;
-        (void)read_output(&port->taps[s], READS_AT_END);
+        if (mu__fd_is(port->taps[s].source.fd, &port->taps[s].id))
+            (void)read_output(&port->taps[s], READS_AT_END);
         end_output(&port->taps[s]);
     }
     bool unexplained =
@@ -463,7 +472,7 @@ static void close_tap(tap *t)
     if (t->open)
         mu__io_remove(t->port->system, &t->source);
     t->open = false;
-    close_fd(&t->source.fd);
+    mu__fd_close(&t->source.fd, &t->id);
 }
 
 static void close_fd(int *fd)

@@ -32,6 +32,7 @@
 
 static mu_err choose_dir(mu__tracking *t, const char *dir, mu_error *ret_error);
 static mu_err open_dir(mu__tracking *t, mu_error *ret_error);
+static bool hold_dir(mu__tracking *t);
 static mu_err write_anew(mu__tracking *t, const mu__buffer *text);
 static void flush(mu__tracking *t);
 static void report(const mu__tracking *t, const char *dir, const char *why);
@@ -157,13 +158,11 @@ void mu__tracking_close(mu__tracking *t, bool clean)
     bool mine = !t->writing; /* else somebody is still in the middle of a start: it stays open */
     t->writing = true;       /* for ever */
     mu_lock_release(&t->lock);
-    if (t->fd >= 0 && clean)
+    if (t->fd >= 0 && clean && hold_dir(t))
         (void)unlinkat(t->dir_fd, t->name, 0);
     if (!mine)
         return;
-    if (t->fd >= 0)
-        (void)close(t->fd); /* after the unlink: the lock guards the name */
-    t->fd = -1;
+    mu__fd_close(&t->fd, &t->id); /* after the unlink: the lock guards the name */
 }
 
 void mu__tracking_free(mu__tracking **take_tracking) MU_NO_TSA
@@ -172,10 +171,8 @@ void mu__tracking_free(mu__tracking **take_tracking) MU_NO_TSA
     *take_tracking = NULL;
     if (!t)
         return;
-    if (t->fd >= 0)
-        (void)close(t->fd);
-    if (t->dir_fd >= 0)
-        (void)close(t->dir_fd);
+    mu__fd_close(&t->fd, &t->id);
+    mu__fd_close(&t->dir_fd, &t->dir_id);
     mu__buffer_deinit(&t->pending);
     free(t->items);
     mu_lock_deinit(&t->lock);
@@ -216,6 +213,7 @@ static mu_err open_dir(mu__tracking *t, mu_error *ret_error)
     if (t->dir_fd < 0 || fstat(t->dir_fd, &st) != 0)
         return mu_error_set(ret_error, MU_ERRNO(errno), "tracking_dir %s: %s", t->dir,
                             strerror(errno));
+    t->dir_id = mu__fd_id_of(t->dir_fd);
     if (made && fchmod(t->dir_fd, 0700) != 0) /* whatever the umask is */
         return mu_error_set(ret_error, MU_ERRNO(errno), "tracking_dir %s: %s", t->dir,
                             strerror(errno));
@@ -346,6 +344,20 @@ static mu_err append(mu__tracking *t, const mu__buffer *text)
     return err;
 }
 
+/* The directory that was opened at the start, and no other. */
+static bool hold_dir(mu__tracking *t)
+{
+    if (mu__fd_is(t->dir_fd, &t->dir_id))
+        return true;
+    t->dir_fd = t->sys->open(t->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (mu__fd_is(t->dir_fd, &t->dir_id))
+        return true;
+    if (t->dir_fd >= 0)
+        (void)close(t->dir_fd);
+    t->dir_fd = -1;
+    return false;
+}
+
 /* Under another name, locked, renamed: whoever looks finds the old file or the new one. */
 static mu_err write_anew(mu__tracking *t, const mu__buffer *text)
 {
@@ -353,6 +365,8 @@ static mu_err write_anew(mu__tracking *t, const mu__buffer *text)
     const char *why;
     const int flags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     (void)snprintf(made, sizeof made, "%s" MU__TRACK_NEW, t->run.run.run_id);
+    if (!hold_dir(t))
+        return MU_ERRNO(EBADF);
     (void)unlinkat(t->dir_fd, made, 0); /* of an attempt before */
     int fd = t->sys->openat(t->dir_fd, made, flags, 0600);
     if (fd < 0)
@@ -371,9 +385,9 @@ static mu_err write_anew(mu__tracking *t, const mu__buffer *text)
         (void)close(fd);
         return err;
     }
-    if (t->fd >= 0)
-        (void)close(t->fd);
+    mu__fd_close(&t->fd, &t->id);
     t->fd = fd;
+    t->id = mu__fd_id_of(fd);
     return MU_OK;
 }
 
@@ -436,6 +450,8 @@ static void flush(mu__tracking *t)
     mu_lock_acquire(&t->lock);
     bool mine = t->dir && !t->writing;
     t->writing |= mine;
+    if (mine && !mu__fd_is(t->fd, &t->id))
+        t->rewrite = true; /* what it means now is not ours to write into */
     while (mine && err == MU_OK && take_text_locked(t, &text, &anew, &err)) {
         mu_lock_release(&t->lock);
         if (err == MU_OK)

@@ -9,6 +9,7 @@
 #define MU_PORT_TRACKING_IMPL_H
 
 #include "base/buffer.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "port/track_sweep.h"
 #include "port/tracking.h"
@@ -17,8 +18,9 @@ struct mu__tracking {
     mu_system *system;
     const mu_sys *sys;
     mu__track_record run;
-    char *dir; /* NULL: no file */
-    int dir_fd;
+    char *dir;  /* NULL: no file */
+    int dir_fd; /* like fd, it may have been closed by the host, and is then opened again */
+    mu__fd_id dir_id;
     char name[MU__WP_RUN_ID_MAX + 8];
     mu__track_swept swept;
 
@@ -31,6 +33,7 @@ struct mu__tracking {
     mu_tracking_stats stats MU_GUARDED_BY(lock);
 
     int fd; /* with the lock of the file; the writer's */
+    mu__fd_id id;
 };
 
 #endif

@@ -257,6 +257,8 @@ mu_err mu__warden_send_locked(mu__warden *warden, const void *data, size_t size,
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     mu__wp_attach_fds(&message, &control, fds, n_fds);
     ssize_t n;
+    if (!mu__fd_is(warden->link->fds.socket, &warden->link->fds.socket_id))
+        return MU_EWARDEN;
     do
         n = warden->sys->sendmsg(warden->link->fds.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);

@@ -138,6 +138,12 @@ bool mu__child_ending(const mu__child *child);
  */
 mu_err mu__child_signal(mu__child *child, int sig, mu__wp_scope scope);
 
+/*
+ * Signals the leader without the warden, by its pidfd, or as mu__proc_kill does where there is
+ * none. Takes no lock, so whoever holds one may call it.
+ */
+mu_err mu__child_signal_itself(const mu__child *child, int sig);
+
 /* True, and how, if it has exited. Never blocks. */
 bool mu__child_exited(mu__child *child, mu__exit *ret_exit);
 

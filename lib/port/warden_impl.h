@@ -19,6 +19,7 @@
 
 #include <stdatomic.h>
 
+#include "base/fd.h"
 #include "base/lock.h"
 #include "port/cgroup.h"
 #include "port/warden.h"
@@ -95,6 +96,7 @@ struct mu__child {
     int pid_there;         /* its number for the warden, which in strict mode counts for itself */
     uint64_t start;
     int pidfd; /* -1: there are none here */
+    mu__fd_id pidfd_id;
     uint64_t serial;
     bool celled; /* it has a cgroup to itself; of whoever starts it, then of whoever ends it */
 
@@ -197,9 +199,6 @@ typedef enum mu__conduct {
 mu_err mu__warden_judge(mu__warden *warden, const mu__link *link, mu__conduct conduct);
 
 /* ---- child.c ------------------------------------------------------------------------------- */
-
-/* Signals it without the warden, by its pidfd, or as mu__proc_kill does where there is none. */
-mu_err mu__child_signal_itself(const mu__child *child, int sig);
 
 /* It has ended, and has been taken out of the list, whose reference is used up. No lock held. */
 void mu__child_finish(mu__child *take_child, const mu__exit *exit);

@@ -33,11 +33,10 @@ static mu__conduct on_exited(mu__warden *warden, const incoming *message);
 
 void mu__warden_readable(mu__io_source *source, uint32_t events)
 {
-    (void)events;
     mu__link *link = (mu__link *)source;
     mu__warden *warden = link->warden;
     uint8_t data[MU__WP_HEADER_SIZE + MU__WP_SMALL];
-    mu_err err = MU_OK;
+    mu_err err = events & MU__IO_GONE ? MU_EWARDEN : MU_OK;
     for (int i = 0; i < BATCH && err == MU_OK; i++) {
         incoming message;
         err = receive(warden, link->fds.socket, data, sizeof data, &message);
@@ -187,6 +186,7 @@ static void adopt_locked(mu__warden *warden, mu__child *child, const mu__wp_spaw
     child->pid_there = spawned->pid;
     child->start = spawned->start;
     child->pidfd = *take_pidfd;
+    child->pidfd_id = mu__fd_id_of(child->pidfd);
     child->exit.os_pid = pid;
     *take_pidfd = -1;
     (void)mu__child_ref(child);

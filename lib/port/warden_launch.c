@@ -107,6 +107,7 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
     int64_t deadline = mu_deadline(mu_clock_now(clock), timeout_ms);
     mu_err err = make_fds(sys, pair, &host, &null);
     link.socket = pair[0];
+    link.socket_id = mu__fd_id_of(pair[0]);
     if (err != MU_OK)
         (void)mu_error_set(ret_error, err, "the warden's socket: %s", mu_strerror(err));
     else if (host < 0 && place->strict)
@@ -131,7 +132,7 @@ mu_err mu__warden_launch(const mu_sys *sys, const mu_clock *clock, const char *p
 
 void mu__warden_link_signal(const mu_sys *sys, const mu__warden_link *link, int sig)
 {
-    if (link->pidfd >= 0)
+    if (mu__fd_is(link->pidfd, &link->pidfd_id))
         (void)sys->pidfd_send_signal(link->pidfd, sig, NULL, 0);
     else
         (void)mu__proc_kill(&link->id, sig);
@@ -148,22 +149,23 @@ void mu__warden_link_await_end(const mu_sys *sys, const mu_clock *clock,
                                const mu__warden_link *link, int64_t deadline)
 {
     struct pollfd ended = {.fd = link->pidfd, .events = POLLIN};
+    bool held = mu__fd_is(link->pidfd, &link->pidfd_id);
     int n = 0;
-    while (n <= 0 && (link->pidfd >= 0 || is_there(link))) {
+    while (n <= 0 && (held || is_there(link))) {
         int64_t left = mu_ms_left(mu_clock_now(clock), deadline);
         if (left == 0)
             return;
-        int most = link->pidfd >= 0 ? INT_MAX : LOOK_MS;
-        n = sys->poll(&ended, 1, left > most ? most : (int)left);
+        int most = held ? INT_MAX : LOOK_MS;
+        n = sys->poll(&ended, held ? 1 : 0, left > most ? most : (int)left);
         if (n < 0 && errno != EINTR)
-            return;
+            held = false; /* EINVAL: this host may have no fd at all (RLIMIT_NOFILE) */
     }
 }
 
 void mu__warden_link_close(mu__warden_link *link)
 {
-    close_fd(link->socket);
-    close_fd(link->pidfd);
+    mu__fd_close(&link->socket, &link->socket_id);
+    mu__fd_close(&link->pidfd, &link->pidfd_id);
     *link = (mu__warden_link)MU__WARDEN_LINK_INIT;
 }
 
@@ -274,6 +276,7 @@ static int hear_birth(const mu_sys *sys, mu__warden_link *link, struct birth *re
     if (size < 0)
         return errno;
     (void)mu__wp_take_fds(&message, &link->pidfd);
+    link->pidfd_id = mu__fd_id_of(link->pidfd);
     if (size != (ssize_t)sizeof *ret_birth)
         return EPROTO;
     link->id = ret_birth->id;
@@ -290,8 +293,10 @@ static mu_err identify(const mu_sys *sys, const char *run_id, const mu__warden_p
     char mark[MU__WP_RUN_ID_MAX];
     mu__proc_stat st;
     mu_err err = MU_ERRNO(EAGAIN);
-    if (link->pidfd >= 0 && sys->pidfd_send_signal(link->pidfd, 0, NULL, 0) != 0 &&
-        mu__pidfd_missing(errno)) {
+    bool seen = mu__proc_read_stat(link->id.pid, &st) == MU_OK;
+    if (link->pidfd >= 0 && sys->pidfd_send_signal(link->pidfd, 0, NULL, 0) == 0) {
+        link->id.start = seen ? st.start : 0; /* it lives: what was seen was it */
+    } else if (link->pidfd >= 0 && mu__pidfd_missing(errno)) {
         close_fd(link->pidfd);
         link->pidfd = -1;
     }

@@ -35,6 +35,7 @@
 
 #include <muster/error.h>
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/proc.h"
 #include "base/sys.h"
 
@@ -43,13 +44,14 @@ typedef struct mu__warden_link {
     int socket; /* SOCK_SEQPACKET, blocking; use MSG_DONTWAIT */
     int pidfd;  /* readable when the warden has died; -1: there are none here */
     mu__proc_id id;
+    mu__fd_id socket_id, pidfd_id;
 } mu__warden_link;
 
 #define MU__WARDEN_LINK_INIT                                                                       \
     {                                                                                              \
-        -1, -1,                                                                                    \
+        -1, -1, {0, 0}, {.known = false},                                                          \
         {                                                                                          \
-            0, 0                                                                                   \
+            .known = false                                                                         \
         }                                                                                          \
     }
 
@@ -84,7 +86,7 @@ void mu__warden_link_signal(const mu_sys *sys, const mu__warden_link *link, int 
 void mu__warden_link_await_end(const mu_sys *sys, const mu_clock *clock,
                                const mu__warden_link *link, int64_t deadline);
 
-/* Closes both fds. */
+/* Closes both fds, if they are still what they were. */
 void mu__warden_link_close(mu__warden_link *link);
 
 #endif

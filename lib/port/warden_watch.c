@@ -55,8 +55,9 @@ static mu__link *tick_locked(mu__warden *warden, int silence) MU_REQUIRES(warden
     if (over || silence > 0) /* its pidfd: while the link is there */
         mu__warden_link_signal(warden->sys, &link->fds, over ? SIGKILL : SIGCONT);
     size_t size = mu__wp_encode_ping(++warden->next_request, data, sizeof data);
-    (void)mu__warden_send_locked(warden, data, size, NULL, 0); /* no room is no answer, too */
-    return over ? link : NULL;
+    /* No room is no answer, too; EWARDEN: it has ended, or our end of the socket was closed. */
+    mu_err err = mu__warden_send_locked(warden, data, size, NULL, 0);
+    return over || err == MU_EWARDEN ? link : NULL;
 }
 
 void mu__warden_tick(mu__alarm *alarm)
@@ -71,8 +72,9 @@ void mu__warden_tick(mu__alarm *alarm)
         hung = tick_locked(warden, silence);
     mu_lock_release(&warden->lock);
     if (hung) {
-        MU__EMIT(mu__hook(warden->system), "warden.hung", MU__M({"os_pid", hung->fds.id.pid}),
-                 MU__D({"run_id", warden->run_id}));
+        if (silence >= TICKS)
+            MU__EMIT(mu__hook(warden->system), "warden.hung", MU__M({"os_pid", hung->fds.id.pid}),
+                     MU__D({"run_id", warden->run_id}));
         mu__warden_lost(hung);
     } else if (there) { /* the next link begins anew */
         (void)mu__alarm_set(warden->system, alarm,

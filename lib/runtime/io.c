@@ -6,8 +6,14 @@
  * that epoll had already handed out for a removed source is recognised and dropped. Setting an
  * alarm arms the timerfd from the caller's thread and only if it is the earliest: the I/O thread is
  * not woken to learn of a deadline, and a deadline that is never reached costs no wake at all.
+ *
+ * A host may close all fds that it does not know. Then the epoll that the thread sleeps in lives on
+ * without a number and without anything to watch, and no fd could wake it: so it never sleeps for
+ * longer than LOOK_MS, and looks after its fds when nothing has come in that time. With a warden,
+ * which is asked for a sign of life each second, that does not happen while all is well.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +23,11 @@
 
 #include "runtime/system_impl.h"
 
+static mu_err open_fds(mu_system *system);
+static void close_fds(mu__io *io);
+
 enum { BATCH = 64, IO_STACK = 256 * 1024 };
+enum { LOOK_MS = 1200, NAP_MS = 10 /* while there are no fds to be had */ };
 
 static _Thread_local const mu__io *inside; /* set in the I/O thread of that mu__io */
 
@@ -111,6 +121,12 @@ static mu_err control_locked(mu__io *io, int op, mu__io_source *source, uint32_t
     return MU_ERRNO(errno);
 }
 
+/* Its number may mean the fd of another source by now, whose watch is not to be touched. */
+static bool is_same_locked(const mu__io *io, const mu__io_source *source) MU_REQUIRES(&io->lock)
+{
+    return mu__fd_is(source->fd, &io->entries[source->index].id);
+}
+
 static void forget_locked(mu__io *io, mu__io_source *source) MU_REQUIRES(&io->lock)
 {
     mu__io_entry *entry = &io->entries[source->index];
@@ -130,6 +146,7 @@ mu_err mu__io_add(mu_system *system, mu__io_source *source)
     if (err == MU_OK) {
         source->index = index;
         io->entries[index].source = source;
+        io->entries[index].id = mu__fd_id_of(source->fd);
         err = control_locked(io, EPOLL_CTL_ADD, source, source->events);
         if (err != MU_OK)
             forget_locked(io, source);
@@ -145,7 +162,8 @@ mu_err mu__io_modify(mu_system *system, mu__io_source *source, uint32_t events)
     mu_lock_acquire(&io->lock);
     if (source->index) {
         source->events = events;
-        err = control_locked(io, EPOLL_CTL_MOD, source, events);
+        err = is_same_locked(io, source) ? control_locked(io, EPOLL_CTL_MOD, source, events)
+                                         : MU_ERRNO(EBADF);
     }
     mu_lock_release(&io->lock);
     return err;
@@ -156,14 +174,16 @@ void mu__io_remove(mu_system *system, mu__io_source *source)
     mu__io *io = &system->io;
     mu_lock_acquire(&io->lock);
     if (source->index) {
-        (void)control_locked(io, EPOLL_CTL_DEL, source, 0);
+        if (is_same_locked(io, source))
+            (void)control_locked(io, EPOLL_CTL_DEL, source, 0);
         forget_locked(io, source);
     }
     mu_lock_release(&io->lock);
     await_callback(io, source);
 }
 
-static void dispatch(mu_system *system, const struct epoll_event *event)
+/* False: nobody here waits for this event. */
+static bool dispatch(mu_system *system, const struct epoll_event *event)
 {
     mu__io *io = &system->io;
     uint32_t index = (uint32_t)event->data.u64;
@@ -172,11 +192,11 @@ static void dispatch(mu_system *system, const struct epoll_event *event)
         ssize_t n = read(io->timer, &count, sizeof count);
         n = read(io->wake, &count, sizeof count);
         (void)n;
-        return;
+        return true;
     }
     mu_lock_acquire(&io->lock);
     mu__io_source *source = NULL;
-    if (event->data.u64 == token_locked(io, index))
+    if (index < io->n_entries && event->data.u64 == token_locked(io, index))
         source = io->entries[index].source;
     if (source)
         begin_locked(io, source);
@@ -185,6 +205,7 @@ static void dispatch(mu_system *system, const struct epoll_event *event)
         source->ready(source, event->events);
         end_callback(io);
     }
+    return source != NULL;
 }
 
 /* ---- alarms: a binary heap by deadline ---------------------------------------------------- */
@@ -355,6 +376,85 @@ static void fire_due(mu_system *system)
     }
 }
 
+/* ---- fds that were closed behind the thread's back ----------------------------------------- */
+
+/* Whether the epoll watches this fd, both being what they were: only then it refuses to add it. */
+static bool watches_bare(const mu__io *io, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll_ctl(io->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+        return errno == EEXIST;
+    (void)epoll_ctl(io->epoll, EPOLL_CTL_DEL, fd, NULL); /* it is somebody else's */
+    return false;
+}
+
+/* What is known to be ours is closed; of what is not, the number is forgotten. */
+static void let_fds_go_locked(mu__io *io, bool timer_ours, bool wake_ours) MU_REQUIRES(&io->lock)
+{
+    if (!timer_ours)
+        io->timer = -1;
+    if (!wake_ours)
+        io->wake = -1;
+    if (!timer_ours && !wake_ours)
+        io->epoll = -1;
+    close_fds(io);
+}
+
+static bool reopen_locked(mu__io *io) MU_REQUIRES(&io->lock)
+{
+    if (open_fds(io->system) != MU_OK) {
+        close_fds(io);
+        return false;
+    }
+    io->armed = MU_NEVER;
+    arm_locked(io);
+    return true;
+}
+
+/* Watches a source again, or returns it if it has to be told that it is not to be watched. */
+static mu__io_source *rewatch_locked(mu__io *io, uint32_t index) MU_REQUIRES(&io->lock)
+{
+    mu__io_source *source = io->entries[index].source;
+    if (!source || (is_same_locked(io, source) &&
+                    (control_locked(io, EPOLL_CTL_ADD, source, source->events) == MU_OK ||
+                     control_locked(io, EPOLL_CTL_MOD, source, source->events) == MU_OK)))
+        return NULL;
+    begin_locked(io, source);
+    return source;
+}
+
+static void rewatch_all(mu__io *io)
+{
+    for (uint32_t i = 1;; i++) {
+        mu_lock_acquire(&io->lock);
+        bool over = i >= io->n_entries;
+        mu__io_source *gone = over ? NULL : rewatch_locked(io, i);
+        mu_lock_release(&io->lock);
+        if (over)
+            return;
+        if (gone) {
+            gone->ready(gone, MU__IO_GONE);
+            end_callback(io);
+        }
+    }
+}
+
+static void look_after_fds(mu_system *system)
+{
+    mu__io *io = &system->io;
+    mu_lock_acquire(&io->lock);
+    bool timer_ours = watches_bare(io, io->timer), wake_ours = watches_bare(io, io->wake);
+    bool whole = timer_ours && wake_ours;
+    if (!whole)
+        let_fds_go_locked(io, timer_ours, wake_ours);
+    bool anew = !whole && reopen_locked(io);
+    mu_lock_release(&io->lock);
+    if (anew)
+        rewatch_all(io);
+    else if (!whole)
+        (void)poll(NULL, 0, NAP_MS);
+}
+
 /* ---- the thread --------------------------------------------------------------------------- */
 
 static void *io_main(void *arg)
@@ -365,9 +465,12 @@ static void *io_main(void *arg)
     mu__thread_name("mu-io");
     struct epoll_event events[BATCH];
     while (!atomic_load(&io->quit)) {
-        int n = epoll_wait(io->epoll, events, BATCH, -1);
+        int n = epoll_wait(io->epoll, events, BATCH, LOOK_MS);
+        bool doubtful = n == 0 || (n < 0 && errno != EINTR);
         for (int i = 0; i < n; i++)
-            dispatch(system, &events[i]);
+            doubtful |= !dispatch(system, &events[i]);
+        if (doubtful)
+            look_after_fds(system);
         fire_due(system);
     }
     return NULL;
@@ -427,7 +530,11 @@ void mu__io_init(mu_system *system) MU_NO_TSA
 mu_err mu__io_start(mu_system *system)
 {
     mu_err err = open_fds(system);
-    return err == MU_OK ? start_thread(system) : err;
+    if (err == MU_OK)
+        err = start_thread(system);
+    if (err != MU_OK)
+        close_fds(&system->io);
+    return err;
 }
 
 static void close_fd(int *fd)
@@ -435,6 +542,13 @@ static void close_fd(int *fd)
     if (*fd >= 0)
         (void)close(*fd);
     *fd = -1;
+}
+
+static void close_fds(mu__io *io)
+{
+    close_fd(&io->epoll);
+    close_fd(&io->timer);
+    close_fd(&io->wake);
 }
 
 static void let_go_locked(mu__io *io) MU_REQUIRES(&io->lock)
@@ -452,21 +566,29 @@ static void let_go_locked(mu__io *io) MU_REQUIRES(&io->lock)
     io->stopped = true;
 }
 
+/* If it is closed, the thread wakes by itself when it looks. */
+static void wake_up(mu__io *io)
+{
+    uint64_t one = 1;
+    mu_lock_acquire(&io->lock);
+    if (watches_bare(io, io->wake)) {
+        ssize_t n = write(io->wake, &one, sizeof one);
+        (void)n;
+    }
+    mu_lock_release(&io->lock);
+}
+
 void mu__io_stop(mu_system *system)
 {
     mu__io *io = &system->io;
     if (io->started) {
         atomic_store(&io->quit, true);
-        uint64_t one = 1;
-        ssize_t n = write(io->wake, &one, sizeof one);
-        (void)n;
+        wake_up(io);
         (void)pthread_join(io->thread, NULL);
         io->started = false;
     }
     mu_lock_acquire(&io->lock);
     let_go_locked(io);
+    let_fds_go_locked(io, watches_bare(io, io->timer), watches_bare(io, io->wake));
     mu_lock_release(&io->lock);
-    close_fd(&io->epoll);
-    close_fd(&io->timer);
-    close_fd(&io->wake);
 }

@@ -11,6 +11,9 @@
  *
  * Thread-safety: any thread. Removing from within the own callback is allowed; the same
  * call from another thread waits for a running callback, so hold no lock that the callback takes.
+ * The fds of the thread and of its sources can be closed behind its back (base/fd.h). It looks when
+ * nothing has happened for a second, and when the kernel or an event says so; then it opens its own
+ * anew, and tells each source whose fd is not the one that was added: MU__IO_GONE.
  * Ownership: sources and alarms are embedded in the caller's objects; the fd stays the caller's and
  * must be closed only after removal.
  */
@@ -22,6 +25,10 @@
 #include <sys/epoll.h>
 
 #include <muster/actor.h>
+
+/* An event of its own: the fd has been closed by somebody else, and its number may mean another
+ * file. The source is not watched any more, and has to be removed as usual. */
+#define MU__IO_GONE (1u << 27)
 
 typedef struct mu__io_source {
     int fd;

@@ -8,6 +8,7 @@
 #ifndef MU_RUNTIME_SYSTEM_IMPL_H
 #define MU_RUNTIME_SYSTEM_IMPL_H
 
+#include "base/fd.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "runtime/io.h"
@@ -40,6 +41,7 @@ typedef struct mu__threads {
 
 typedef struct mu__io_entry {
     mu__io_source *source;
+    mu__fd_id id; /* of its fd */
     uint32_t generation;
 } mu__io_entry;
 

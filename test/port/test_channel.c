@@ -14,6 +14,7 @@
 
 typedef struct rig {
     mu__channel *channel;
+    int sends; /* the channel's */
     int peer_in, peer_out;
     _Atomic int strays;
 } rig;
@@ -35,6 +36,7 @@ static void set_up_with(rig *r, const mu_sys *sys)
     mu_check_eq(pipe2(response, O_CLOEXEC | O_NONBLOCK), 0);
     atomic_store(&r->strays, 0);
     mu__channel_ops ops = {ignore, count_stray, r};
+    r->sends = request[1];
     r->peer_in = dup(request[0]);
     r->peer_out = response[1];
     mu__port_pipes pipes = {request[1], request[0], response[0]};
@@ -390,6 +392,27 @@ MU_TEST(channel, P2_a_request_above_the_limit_is_refused_before_a_byte_is_sent)
 }
 
 /* The peer reads nothing: the request does not fit into the pipe and the deadline comes. */
+/* A host that closes what is not its own and opens files: their numbers are those of the pipes. */
+MU_TEST(channel, fds_that_have_become_another_file_are_neither_written_to_nor_closed)
+{
+    rig r;
+    mu__reply reply;
+    struct stat st;
+    set_up(&r);
+    int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    mu_check_ge(file, 0);
+    mu_check_eq(dup3(file, r.sends, O_CLOEXEC), r.sends);
+    mu_check_eq((int)ask(&r, 1, &reply), MU__EXCHANGE_PROTOCOL);
+    mu_check_contains(reply.error.message, "closed in the host");
+    forget(&reply);
+    int sends = r.sends;
+    tear_down(&r);
+    mu_check_eq(fstat(sends, &st), 0);
+    mu_check_eq(st.st_size, 0);
+    close(sends);
+    close(file);
+}
+
 MU_TEST(channel, a_request_left_half_written_makes_the_worker_useless)
 {
     rig r;

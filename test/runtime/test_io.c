@@ -1,4 +1,6 @@
 /* The I/O thread: sources and alarms. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -144,6 +146,41 @@ MU_TEST(io, an_interval_timer_ticks_on_without_memory_for_alarms)
     mu_wait_until(!mu_alive(pid), 60000);
     mu_check_eq(mu__runtime_stop(&system), 0u); /* its thread has ended, too */
     mu_check_eq(ticks, 3);
+}
+
+/* Reads no more than there is, so that it runs once for each word. */
+static void on_word(mu__io_source *source, uint32_t events)
+{
+    char word[8];
+    (void)events;
+    if (read(source->fd, word, sizeof word) == (ssize_t)sizeof word)
+        atomic_fetch_add(&rung, 1);
+}
+
+/* The number of a source that was closed behind its back is soon another's. */
+MU_TEST(io, removing_a_source_that_was_closed_leaves_the_one_that_has_its_number_now)
+{
+    mu_system *system = NULL;
+    int lost[2], pipe_fds[2];
+    mu_check_ok(mu__runtime_start(NULL, &system));
+    mu_check_eq(pipe2(lost, O_CLOEXEC | O_NONBLOCK), 0);
+    mu_check_eq(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
+    mu__io_source closed = {.fd = lost[0], .events = EPOLLIN, .ready = on_word};
+    mu__io_source open = {.fd = lost[0], .events = EPOLLIN, .ready = on_word};
+    atomic_store(&rung, 0);
+    mu_check_ok(mu__io_add(system, &closed));
+    mu_check_eq(dup3(pipe_fds[0], lost[0], O_CLOEXEC), lost[0]);
+    mu_check_ok(mu__io_add(system, &open));
+    mu_check_err(mu__io_modify(system, &closed, EPOLLIN), MU_ERRNO(EBADF));
+    mu__io_remove(system, &closed);
+    mu_check_eq(write(pipe_fds[1], "01234567", 8), 8);
+    mu_wait_until(atomic_load(&rung) == 1, 10000);
+    mu__io_remove(system, &open);
+    mu_check_eq(mu__runtime_stop(&system), 0u);
+    for (int i = 0; i < 2; i++) {
+        close(lost[i]);
+        close(pipe_fds[i]);
+    }
 }
 
 typedef struct latecomer {
