@@ -322,12 +322,15 @@ static int64_t begin_successor_locked(mu_pool *pool, mu__slot *slot, mu_pid acto
                                       mu__after *after) MU_REQUIRES(&pool->lock)
 {
     int64_t wait = 0;
-    if (slot->next.generation) { /* the one before has failed */
+    bool again = slot->next.generation != 0;
+    if (again) { /* the one before has failed */
         mu__after_part(after, successors_seat(slot), MU_PID_NONE, slot->next.channel);
         wait = mu__backoff_next(&slot->backoff, now, mu__pool_random_locked(pool));
+        mu__upkeep_by_locked(pool, now); /* the others are not to wait for this one */
     }
     slot->next = (mu__successor){
         .wanted = true,
+        .again = again,
         .generation = ++slot->last_generation,
         .actor = actor,
         .timeline = {.begun = now},

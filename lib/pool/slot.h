@@ -89,6 +89,7 @@ typedef struct mu__seat {
 /* The generation that is to relieve the serving one; there is one only while that has a channel. */
 typedef struct mu__successor {
     bool wanted;
+    bool again;          /* one before it has failed */
     uint32_t generation; /* 0: its actor has not come yet */
     mu_pid actor;
     int os_pid;

@@ -7,8 +7,9 @@
  * decided under the lock and done without it. The wake is never lost: the alarm is reserved, so it
  * can be set without memory, and it is set anew until there was memory for the message.
  *
- * One successor at a time in the whole pool: starts take processors from requests. A rolling
- * restart is nothing but a mark on each slot, and whoever asked for it waits for the marks to go.
+ * One successor at a time in the whole pool: starts take processors from requests. One that has
+ * failed to start holds nobody else up: it may fail for ever, of its type alone. A rolling restart
+ * is nothing but a mark on each slot, and whoever asked for it waits for the marks to go.
  */
 #include <stdio.h>
 #include <string.h>
@@ -198,10 +199,10 @@ static mu__seat *outworn_locked(mu_pool *pool, int64_t now, mu__recycle_why *ret
     mu__seat *found = NULL;
     for (int i = 0; i < pool->n_slots; i++) {
         mu__slot *slot = pool->slots[i];
-        if (slot->next.wanted)
+        if (slot->next.wanted && !slot->next.again)
             return NULL; /* one at a time */
         mu__seat *other = &slot->seats[1 - slot->seat];
-        if (found || !slot->wanted || !slot->channel || other->child)
+        if (found || slot->next.wanted || !slot->wanted || !slot->channel || other->child)
             continue;
         *ret_why = slot->info.generation < slot->replace_below
                        ? MU__RECYCLE_ROLLING

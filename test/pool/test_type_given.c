@@ -1,5 +1,9 @@
 /* Types of workers within a pool: who is given which. */
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "pool/type_rig.h"
 
@@ -303,4 +307,41 @@ MU_TEST(type_given, the_least_loaded_is_found_among_all_types)
     mu_check_eq(two_info(&t, 0).busy, 1);
     two_give_back(&t, one);
     rig_stop(&t.rig);
+}
+
+/* ---- successors --------------------------------------------------------------------------- */
+
+static uint32_t generation_of(two_types *t, const char *type)
+{
+    uint32_t generation = 0;
+    mu_worker_info *workers;
+    size_t count;
+    mu_check_ok(mu_pool_workers(t->rig.pool, &workers, &count));
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(workers[i].type, type) == 0)
+            generation = workers[i].generation;
+    free(workers);
+    return generation;
+}
+
+/* The successor of `a` cannot be started: `a` serves on, and `b` is relieved all the same. */
+MU_TEST(type_given, a_type_whose_successors_fail_does_not_keep_another_from_being_relieved)
+{
+    two_types t;
+    char dir[] = "/tmp/muster-type-XXXXXX", copy[64], command[256];
+    mu_check(mkdtemp(dir));
+    (void)snprintf(copy, sizeof copy, "%s/worker", dir);
+    (void)snprintf(command, sizeof command, "cp '%s' '%s'", MU_TEST_ECHO_WORKER, copy);
+    mu_check_eq(system(command), 0);
+    two_prepare(&t, 1, 1);
+    t.types[0].executable = copy;
+    t.types[0].max_lifetime_ms = 1; /* due at once: it is the first */
+    t.types[1].max_lifetime_ms = 300;
+    two_open(&t);
+    mu_check_eq(unlink(copy), 0);
+    uint32_t first = generation_of(&t, "b");
+    mu_wait_until(generation_of(&t, "b") >= first + 3, 60000);
+    mu_check_ok(two_ask(&t, "a"));
+    rig_stop(&t.rig);
+    mu_check_eq(rmdir(dir), 0);
 }
