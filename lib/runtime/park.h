@@ -33,7 +33,8 @@ bool mu__park_wait(mu__park *park, int64_t deadline);
 /*
  * For what another thread is about to do, a few instructions from here, and of which it tells
  * nobody: call it between looks, with their number from 0. A few times it gives the processor away;
- * then it sleeps, for the other thread may have a lower priority (SCHED_FIFO) and never be given it.
+ * then it sleeps, for the other thread may have a lower priority (SCHED_FIFO) and never be given
+ * it.
  */
 void mu__park_pause(unsigned look);
 
