@@ -171,6 +171,15 @@ static bool is_text(const key *k)
     return k->kind == 1 + MU_TYPE_STR || k->kind == 1 + MU_TYPE_BIN;
 }
 
+/* A number without a fraction that 64 bits hold; *ret_bits: as an integer has it. */
+static bool is_whole(double number, uint64_t *ret_bits)
+{
+    if (!(number >= -9223372036854775808.0 && number < 18446744073709551616.0))
+        return false;
+    *ret_bits = number < 0 ? (uint64_t)(int64_t)number : (uint64_t)number;
+    return number == (number < 0 ? (double)(int64_t)*ret_bits : (double)*ret_bits);
+}
+
 /*
  * What is equal as a number is one key: 1, 1.0 and true. Python holds it so, and would keep the
  * last of them without a word.
@@ -183,14 +192,13 @@ static key key_of(walk *w, const mu__head *head)
         new.kind = 1 + MU_TYPE_INT;
     } else if (head->type == MU_TYPE_DOUBLE) {
         double number = isnan(head->number) ? NAN : head->number; /* of all NaNs there is one */
-        bool whole = number >= -9223372036854775808.0 && number < 18446744073709551616.0 &&
-                     number == trunc(number);
-        negative = whole && number < 0;
-        new.kind = whole ? 1 + MU_TYPE_INT : new.kind;
-        if (!whole)
+        if (is_whole(number, &new.bits)) {
+            new.kind = 1 + MU_TYPE_INT;
+            negative = number < 0;
+        } else {
+            negative = false;
             memcpy(&new.bits, &number, sizeof new.bits);
-        else
-            new.bits = negative ? (uint64_t)(int64_t)number : (uint64_t)number;
+        }
     }
     if (negative)
         new.kind = 1 + MU_TYPE_NONE;
