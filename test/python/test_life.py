@@ -191,6 +191,35 @@ class End(WorkerCase):
         self.assertIn(b"stopped", peer.stdout())
         self.assertIsNone(peer.receive())  # on_stop ran, but nothing may follow what could be half a frame
 
+    def test_a_sigterm_whose_exception_is_swallowed_ends_the_worker_all_the_same(self):
+        source = """
+        import os, signal
+        from muster_worker import Worker
+        worker = Worker()
+        worker.on_stop(lambda: print("stopped", flush=True))
+
+        class Last:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        @worker.command("wait")
+        def wait(ctx):
+            Last()  # dies here, and what its destructor raises is lost
+            ctx.sleep(60)
+
+        @worker.command("come back")
+        def come_back():
+            Last()
+
+        worker.run()
+        """
+        for command in ("wait", "come back"):
+            with self.subTest(command):
+                peer = self.script(source)
+                peer.post(command)
+                self.assertEqual(peer.exit_status(), 143)
+                self.assertEqual(peer.stdout(), b"stopped\n")
+
     def test_sigterm_ends_a_worker_without_on_stop_as_it_ends_any_process(self):
         peer = self.general()
         peer.process.send_signal(signal.SIGTERM)

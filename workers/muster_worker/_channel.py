@@ -62,6 +62,7 @@ class Channel:
         self._gone = False  # end of file: the host closed the pipe or is dead
         self._closed = False  # nothing is written any more
         self._leaving = False  # nothing is served any more
+        self._told_to_end = False  # by a SIGTERM whose SystemExit has not arrived yet
         self._serving = False
         self._lock = allocate_lock()
         self._thread = get_ident()
@@ -77,6 +78,7 @@ class Channel:
             self._start()
             self._serving = True
             self._serve()
+            self._end_if_told()
         except ProtocolError as error:
             to_stderr("muster_worker: the host broke the protocol: %s\n" % error)
             raise SystemExit(EXIT_PROTOCOL) from None
@@ -142,6 +144,7 @@ class Channel:
         if os.getpid() != self._process:
             # A copy that a handler forked and that came back: it must not stop what is not its own.
             os._exit(_status_of(sys.exc_info()[1]))
+        self._told_to_end = False
         try:
             if self._serving:
                 self.worker.stopped()
@@ -151,7 +154,13 @@ class Channel:
 
     def _terminated(self, number, frame):
         self._closed = True  # a frame may be half written: nothing may follow it
+        self._told_to_end = self._leaving = True
         raise SystemExit(_TERMINATED)
+
+    def _end_if_told(self):
+        """What a signal raises is lost if it comes in a destructor or in a callback of the import system."""
+        if self._told_to_end:
+            raise SystemExit(_TERMINATED)
 
     def _forked(self):
         """In a child that a handler forked: it has no part in the protocol, whatever it does with the descriptors."""
@@ -337,6 +346,7 @@ class Channel:
 
             self._poller = poll()
             self._poller.register(REQUEST_FD, POLLIN)
+        self._end_if_told()
         return bool(self._poller.poll(min(seconds * 1000 + 0.999, 1 << 30)))
 
     def _read(self):
