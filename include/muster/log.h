@@ -56,8 +56,8 @@ typedef void (*mu_log_fn)(void *ctx, const mu_log_record *record);
  *
  *     [   12.345678] muster info: worker.ready pool=web worker=worker_1 ...
  *
- * to stderr, with the seconds on mu_now's clock. It never waits: a line for which a pipe has no
- * room is lost. `ctx` is not used.
+ * to stderr, with the seconds on mu_now's clock. A line for which a pipe has no room is lost; only
+ * where others fill the pipe between look and write may it wait for the reader. `ctx` is not used.
  */
 void mu_log_stderr(void *ctx, const mu_log_record *record);
 

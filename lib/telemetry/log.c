@@ -4,9 +4,10 @@
  *
  * The library's only way to print, so it has to be harmless to the host: stderr may be a pipe that
  * nobody reads or whose reader has gone, or a file that may not grow. A line is one write of less
- * than PIPE_BUF bytes, made when there is room, so that it neither waits nor mixes with others; and
- * the signal that a failed write sends to its thread is taken back (lib/port/tracking.c does the
- * same).
+ * than PIPE_BUF bytes, so that it mixes with no other, made when there is room: it waits only if
+ * others have filled the pipe since it looked, and making the host's stderr non-blocking is not
+ * ours. And the signal that a failed write sends to its thread is taken back (lib/port/tracking.c
+ * does the same).
  */
 #include <muster/log.h>
 
