@@ -240,4 +240,7 @@ double mu_test_deadline(double timeout);
 void mu_test_begin(void);
 void mu_test_end(void);
 
+/* Makes a thread that returns at once, and waits until /proc does not show it any more. */
+void mu_test_pass_a_thread(void);
+
 #endif

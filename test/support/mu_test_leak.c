@@ -55,18 +55,24 @@ static unsigned long long start_of(int pid);
 static void take(snapshot *shot);
 static bool same(const snapshot *now, char *why, size_t why_size);
 
-static void *return_at_once(void *argument)
+static void *tell_tid(void *tid)
 {
-    return argument;
+    *(pid_t *)tid = gettid();
+    return NULL;
 }
 
-/* ThreadSanitizer starts a thread of its own beside the first one that a program makes. */
-static void wake_sanitizer_thread(void)
+void mu_test_pass_a_thread(void)
 {
     pthread_t thread;
+    pid_t tid;
+    char path[64];
 
-    if (MU_TEST_SANITIZED && pthread_create(&thread, NULL, return_at_once, NULL) == 0)
-        pthread_join(thread, NULL);
+    if (pthread_create(&thread, NULL, tell_tid, &tid) != 0)
+        return;
+    pthread_join(thread, NULL);
+    /* join waits for the thread's last instruction, not for the kernel to take it off the list. */
+    snprintf(path, sizeof path, "/proc/self/task/%d", (int)tid);
+    mu_wait_until(access(path, F_OK) != 0, LEAK_WAIT_MS);
 }
 
 void mu_test_begin(void)
@@ -83,7 +89,9 @@ void mu_test_begin(void)
     snprintf(mark, sizeof mark, MARK_NAME "=%s", value);
     snprintf(run, sizeof run, "MUSTER_RUN_ID=%d-", (int)getpid());
     begun = start_of(getpid());
-    wake_sanitizer_thread();
+    /* ThreadSanitizer starts a thread of its own beside the first one that a program makes. */
+    if (MU_TEST_SANITIZED)
+        mu_test_pass_a_thread();
     take(&baseline);
 }
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,6 +124,20 @@ MU_TEST(mu_test, fails_a_test_that_leaves_something)
 }
 
 /* ---- what is older than the test ---- */
+
+/* A baseline that shows a thread which is about to go cannot be met again. About one of a thousand
+ * is still to be seen after its join. */
+MU_TEST(mu_test, leaves_no_thread_of_its_own_in_the_baseline)
+{
+    struct stat before, after; /* st_nlink counts the threads */
+
+    mu_check_eq(stat("/proc/self/task", &before), 0);
+    for (int i = 0; i < 20000; i++) {
+        mu_test_pass_a_thread();
+        mu_check_eq(stat("/proc/self/task", &after), 0);
+        mu_check_eq(after.st_nlink, before.st_nlink);
+    }
+}
 
 /* "MUSTER_RUN_ID=pid-1": the mark of a host with this number. */
 static void mark_of(pid_t host, char *text, size_t size)
