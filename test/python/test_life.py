@@ -220,6 +220,37 @@ class End(WorkerCase):
                 self.assertEqual(peer.exit_status(), 143)
                 self.assertEqual(peer.stdout(), b"stopped\n")
 
+    def test_a_sigterm_that_another_thread_takes_wakes_a_sleeping_handler(self):
+        # As one does that comes between the interpreter's last look and the system call.
+        source = """
+        import signal, threading
+        from muster_worker import Worker
+        worker = Worker()
+        worker.on_stop(lambda: print("stopped", flush=True))
+
+        def take_it(main):
+            while not is_asleep(main):
+                pass
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+        def is_asleep(main):
+            with open("/proc/self/task/%d/syscall" % main.native_id) as file:
+                call = file.read().split()
+            # The long poll of x86-64, not the look before it; elsewhere ppoll, whose time is not to be seen.
+            return call[0] == "73" or call[0] == "7" and int(call[3], 16) > 100
+
+        @worker.command("wait")
+        def wait(ctx):
+            threading.Thread(target=take_it, args=(threading.main_thread(),)).start()
+            ctx.sleep(60)
+
+        worker.run()
+        """
+        peer = self.script(source)
+        peer.post("wait")
+        self.assertEqual(peer.exit_status(), 143)
+        self.assertEqual(peer.stdout(), b"stopped\n")
+
     def test_sigterm_ends_a_worker_without_on_stop_as_it_ends_any_process(self):
         peer = self.general()
         peer.process.send_signal(signal.SIGTERM)

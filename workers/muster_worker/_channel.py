@@ -35,6 +35,8 @@ OWN_BUFFER = 4096  # an unfinished frame beyond this gets a buffer of its own, f
 ATOMIC = 4096  # PIPE_BUF
 HOLD = 16384  # answers of quick commands wait for one another up to here
 
+LOOK_AGAIN = 1.0  # seconds; see Channel.sleep
+
 _TERMINATED = 128 + 15
 _SKIP = 2  # frames of the SDK above the handler in a traceback
 
@@ -273,7 +275,11 @@ class Channel:
         return self._gone or ident in self._cancelled
 
     def sleep(self, ident, seconds):
-        """Waits `seconds`; Cancelled as soon as the request is."""
+        """Waits `seconds`; Cancelled as soon as the request is.
+
+        No wait is longer than LOOK_AGAIN.  A signal that comes between the interpreter's last look and the system
+        call, or that another thread takes, does not end the wait; its handler runs when the wait is over.
+        """
         end = monotonic() + seconds
         looks = get_ident() == self._thread
         while not self.is_cancelled(ident):
@@ -281,7 +287,7 @@ class Channel:
             if left <= 0:
                 return
             if looks:
-                self._readable(left)
+                self._readable(min(left, LOOK_AGAIN))
             else:
                 sleep(min(left, 0.02))
         raise Cancelled()
