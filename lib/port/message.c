@@ -330,6 +330,8 @@ void mu__message_error(const mu_sys *sys, mu__span error_map, mu_error *ret_erro
     ret_error->code = MU_EWORKER;
     copy_text(&map, "type", ret_error->type, sizeof ret_error->type);
     copy_text(&map, "message", ret_error->message, sizeof ret_error->message);
+    if (!ret_error->message[0]) /* MemoryError has none, nor has `assert x` */
+        copy_text(&map, "type", ret_error->message, sizeof ret_error->message);
     free(ret_error->detail);
     ret_error->detail = NULL;
     if (mu_value_get_str(&map, "traceback", &trace, &size, NULL) != MU_OK || size == 0)

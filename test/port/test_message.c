@@ -313,3 +313,17 @@ MU_TEST(message, an_error_map_becomes_an_error_escaped_and_cut)
     mu_value_clear(&map);
     mu_error_clear(&error);
 }
+
+MU_TEST(message, an_exception_without_a_text_is_told_by_its_type)
+{
+    mu_error error = MU_ERROR_INIT;
+    mu_value map;
+    size_t size;
+    mu_check_ok(mu_value_pack(&map, NULL, "{s:s, s:s}", "type", "MemoryError", "message", ""));
+    const void *bytes = mu_value_bytes(&map, &size);
+    mu__message_error(&mu__sys_real, (mu__span){bytes, size}, &error);
+    mu_check_str(error.type, "MemoryError");
+    mu_check_str(error.message, "MemoryError");
+    mu_value_clear(&map);
+    mu_error_clear(&error);
+}

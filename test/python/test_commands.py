@@ -118,6 +118,9 @@ class Errors(WorkerCase):
             class Mine(Exception):
                 pass
 
+            class Panic(BaseException):
+                pass
+
             class Sick(Exception):
                 def __str__(self): raise RuntimeError("no")
 
@@ -145,6 +148,16 @@ class Errors(WorkerCase):
                     circle = []; circle.append(circle)
                     return circle
                 if how == "assert": assert 1 == 2
+                if how == "panic": raise Panic("index out of bounds")
+                if how == "exit": raise SystemExit(9)
+                if how == "interrupt": raise KeyboardInterrupt
+
+            @worker.command("cancels itself")
+            async def cancels_itself():
+                import asyncio
+                task = asyncio.ensure_future(asyncio.sleep(60))
+                task.cancel()
+                await task
             worker.run()
             """
         )
@@ -158,6 +171,23 @@ class Errors(WorkerCase):
         self.assertIn("ZeroDivisionError", self.peer.fail("fail", ["chained"])["traceback"])
         self.assertEqual(self.peer.fail("fail", ["assert"])["type"], "AssertionError")
         self.assertEqual(self.peer.fail("fail", ["deep"])["type"], "RecursionError")
+
+    def test_what_passes_except_exception_reaches_the_caller_too(self):
+        error = self.peer.fail("fail", ["panic"])
+        self.assertEqual((error["type"], error["message"]), ("Panic", "index out of bounds"))
+        self.assertIn('raise Panic("index', error["traceback"])
+        error = self.peer.fail("cancels itself")
+        self.assertEqual(error["type"].rpartition(".")[2], "CancelledError")  # the host has cancelled nothing
+        self.assertIn("await task", error["traceback"])
+        self.assertIsNone(self.peer.ask("fail", ["nothing"]))
+
+    def test_what_is_meant_to_end_the_process_does(self):
+        self.peer.post("fail", ["exit"])
+        self.assertEqual(self.peer.exit_status(), 9)
+
+    def test_a_keyboard_interrupt_ends_the_process(self):
+        self.peer.post("fail", ["interrupt"])
+        self.assertIn(self.peer.exit_status(), (-2, 130))
 
     def test_a_worker_error_chooses_its_type_and_sends_data(self):
         error = self.peer.fail("fail", ["data"])

@@ -118,6 +118,35 @@ class Start(WorkerCase):
         self.assertIn(b"no model", peer.stderr())
         self.assertEqual(peer.stdout(), b"")  # what never started is not stopped
 
+    def test_what_passes_except_exception_is_a_start_failure_too(self):
+        panic = "class Panic(BaseException): pass\n"
+        peer = self.script(panic + "raise Panic('while loading')\n", await_ready=False)
+        failure = peer.expect_event("start_failed")
+        self.assertEqual((failure["stage"], failure["type"], failure["message"]), ("imports", "Panic", "while loading"))
+        self.assertEqual(peer.exit_status(), 1)
+        start = "from muster_worker import Worker\nworker = Worker()\n@worker.on_start\ndef start(): raise Panic('no model')\n"
+        peer = self.script(panic + start + "worker.run()\n", await_ready=False)
+        peer.expect_event("hello")
+        failure = peer.expect_event("start_failed")
+        self.assertEqual((failure["stage"], failure["type"], failure["message"]), ("on_start", "Panic", "no model"))
+        self.assertEqual(peer.exit_status(), 1)
+
+    def test_a_worker_that_has_lost_its_answers_says_so(self):
+        for how in ("os.close(4)", "os.dup2(os.open('/dev/null', os.O_RDONLY), 4)"):
+            peer = self.script(
+                """
+                import os
+                from muster_worker import Worker
+                worker = Worker()
+                worker.command("lose")(lambda: %s)
+                worker.run()
+                """
+                % how
+            )
+            peer.post("lose")
+            peer.exit_status()
+            self.assertIn(b"fd 4, for the answers, cannot be written", peer.stderr())
+
     def test_an_exit_while_starting_keeps_its_status(self):
         peer = self.script("import sys\nsys.exit(7)\n", await_ready=False)
         self.assertEqual(peer.exit_status(), 7)

@@ -30,6 +30,8 @@ def complete(started, channel, ident, emit):
     try:
         return _loop.run_until_complete(task)
     except asyncio.CancelledError:
+        if channel is None or not channel.is_cancelled(ident):
+            raise  # it was somebody of the handler's own
         raise Cancelled() from None
     finally:
         if watches:

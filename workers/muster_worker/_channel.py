@@ -22,8 +22,8 @@ except ImportError:
     from collections import deque
 
 from ._context import Context
-from ._errors import (EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, clean, described,
-                      to_stderr)  # fmt: skip
+from ._errors import (ENDS, EXIT_PROTOCOL, BadArguments, BadResult, Cancelled, HostError, ProtocolError, clean,
+                      described, to_stderr)  # fmt: skip
 from ._version import __version__
 from ._wire import ITEM, NOTIFICATION, PROTOCOL, REQUEST, RESPONSE, length_at, length_bytes, new_codec
 from ._worker import ANSWER_FD, REQUEST_FD, complete, refusal
@@ -114,7 +114,9 @@ class Channel:
                 first = b""
                 worker.started()
             worker.timeline["ready"] = monotonic_ns()
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             start_failed(self._codec, self._send, "on_start", error)
             raise SystemExit(1) from None
         self._write((first, self._frame([NOTIFICATION, "ready", {"timeline": worker.timeline}])))
@@ -247,7 +249,9 @@ class Channel:
             if not command.plain:
                 result = complete(result, self, ident, self._emit)
             return self._pack([RESPONSE, ident, None, result])
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             return self._refuse(ident, refusal(error))
         finally:
             self._current = None
@@ -475,8 +479,8 @@ class Channel:
                 count = os.writev(ANSWER_FD, pieces)
             except BlockingIOError:
                 count = 0
-            except OSError:
-                self._gone = self._closed = self._leaving = True
+            except OSError as error:
+                self._give_up(error)
                 return
             self._write_rest(pieces, count)
 
@@ -490,9 +494,15 @@ class Channel:
                         skip += write(ANSWER_FD, view[skip:])
                     except BlockingIOError:
                         _wait_for_room()
-                    except OSError:
-                        self._gone = self._closed = self._leaving = True
+                    except OSError as error:
+                        self._give_up(error)
                         return
+
+    def _give_up(self, error):
+        """Nothing can be said to the host any more.  A broken pipe is its end; anything else this worker's own doing."""
+        self._gone = self._closed = self._leaving = True
+        if not isinstance(error, BrokenPipeError):
+            to_stderr("muster_worker: fd %d, for the answers, cannot be written: %s\n" % (ANSWER_FD, error))
 
 
 def open_streams():

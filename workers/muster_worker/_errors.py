@@ -61,6 +61,10 @@ class ProtocolError(Exception):
 
 EXIT_PROTOCOL = 76  # sysexits.h: EX_PROTOCOL
 
+# What is raised to end the process.  All else is an error to be told, also what passes `except Exception`: the
+# CancelledError of a task, a panic of a library in Rust, the timeout of a green thread.
+ENDS = (SystemExit, KeyboardInterrupt)
+
 
 def described(error, skip=0):
     """The map that tells `error` over the wire; `skip` frames of the SDK are left out of its traceback."""

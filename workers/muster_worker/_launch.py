@@ -35,8 +35,10 @@ def main(argv):
             _run_module(target, argv[1:])
         if not _has_run():
             raise RuntimeError("%s ended without running a worker" % target)
-    except Exception as error:
-        if _has_run():
+    except BaseException as error:
+        from ._errors import ENDS
+
+        if isinstance(error, ENDS) or _has_run():
             raise
         _tell(error)
         raise SystemExit(1) from None

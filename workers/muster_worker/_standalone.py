@@ -14,7 +14,7 @@ from base64 import b64encode
 from time import monotonic_ns, sleep
 
 from ._context import Context
-from ._errors import BadArguments, BadResult, HostError, described
+from ._errors import ENDS, BadArguments, BadResult, HostError, described
 from ._worker import complete, refusal
 
 
@@ -55,7 +55,9 @@ class Terminal:
                 raise BadArguments('a line is {"command": "name", "args": …} with optional "id" and "meta"')
             ident = request.get("id")
             return _with_id(ident, {"result": self._execute(request)})
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             return _with_id(ident, {"error": described(refusal(error), 3)})
 
     def _execute(self, request):

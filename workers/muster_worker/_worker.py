@@ -7,7 +7,7 @@ at once, when it is registered: what kind of function it is and whether it wants
 import sys
 from os import environ, fstat
 
-from ._errors import BadArguments, Cancelled, UnknownCommand
+from ._errors import ENDS, BadArguments, Cancelled, UnknownCommand
 
 REQUEST_FD, ANSWER_FD = 3, 4
 
@@ -215,7 +215,9 @@ class Worker:
         while self._stoppers:
             try:
                 _run_hook(self._stoppers.pop())
-            except Exception as error:
+            except ENDS:
+                raise
+            except BaseException as error:
                 failure = error
         if failure is not None:
             raise failure
