@@ -4,6 +4,7 @@
 #include "pool/balance.h"
 #include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
+#include "pool/ticket_rig.h"
 
 /* xorshift32, G. Marsaglia 2003 */
 static uint32_t next_random(uint32_t *state)
@@ -82,26 +83,10 @@ MU_TEST(balance, loads_add_up_and_are_forgotten_by_halves)
 
 /* ---- on workers --------------------------------------------------------------------------- */
 
-/* A worker taken as by a request that began so long ago. */
-static mu__ticket *take(mu_pool *pool, int64_t ago_ns)
-{
-    mu__ticket *ticket;
-    bool served;
-    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-    ticket->queued_at = mu__now(pool->system) - ago_ns;
-    ticket->total_deadline = MU_NEVER;
-    ticket->execution_timeout_ms = MU_INFINITY;
-    mu_check_ok(mu__ticket_place(pool, ticket, 0, false, &served));
-    mu_check(served);
-    return ticket;
-}
-
 static int give_back(mu_pool *pool, mu__ticket *ticket)
 {
-    mu__reply reply = {.err = MU_OK};
     int index = ticket->slot->index;
-    mu__slot_end(ticket, MU__EXCHANGE_REPLY, &reply);
-    mu__pool_leave(pool, ticket, &(mu__result){.err = MU_OK, .executed_ns = -1});
+    ticket_give_back(pool, ticket);
     return index;
 }
 
@@ -158,7 +143,7 @@ MU_TEST(balance, a_worker_that_was_away_does_not_make_up_for_it)
 {
     pool_rig rig;
     start_balanced(&rig, 2, MU_BALANCE_WEIGHTED, NULL);
-    mu__ticket *away = take(rig.pool, 0);
+    mu__ticket *away = ticket_take(rig.pool, &(ticket_wish){0});
     for (int i = 0; i < 20; i++)
         mu_check_ok(rig_run(&rig, "ping"));
     int index = give_back(rig.pool, away);
@@ -175,13 +160,14 @@ MU_TEST(balance, least_loaded_spares_the_worker_that_was_busy_lately)
     pool_rig rig;
     start_balanced(&rig, 3, MU_BALANCE_LEAST_LOADED, NULL);
     /* Busy for an hour, for half of it, and not at all. */
-    mu__ticket *hour = take(rig.pool, 3600 * SECOND), *half = take(rig.pool, 1800 * SECOND);
+    mu__ticket *hour = ticket_take(rig.pool, &(ticket_wish){.ago_ns = 3600 * SECOND}),
+               *half = ticket_take(rig.pool, &(ticket_wish){.ago_ns = 1800 * SECOND});
     int busiest = give_back(rig.pool, hour), middle = give_back(rig.pool, half);
     for (int i = 0; i < 10; i++)
         mu_check_ok(rig_run(&rig, "ping"));
     mu_check_eq(rig_worker(&rig, 3 - busiest - middle).requests, 10u);
-    mu__ticket *third = take(rig.pool, 0);
-    mu__ticket *second = take(rig.pool, 0);
+    mu__ticket *third = ticket_take(rig.pool, &(ticket_wish){0});
+    mu__ticket *second = ticket_take(rig.pool, &(ticket_wish){0});
     mu_check_eq(second->slot->index, middle);
     (void)give_back(rig.pool, second);
     (void)give_back(rig.pool, third);

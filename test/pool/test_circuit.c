@@ -12,6 +12,7 @@
 
 #include "pool/look_rig.h"
 #include "pool/pool_impl.h"
+#include "pool/ticket_rig.h"
 
 /* What worker_1 dies of, and others answer. */
 #define DIES "os._exit(3) if worker.id == 'worker_1' else 7"
@@ -230,18 +231,10 @@ MU_TEST(circuit, who_is_held_goes_back_to_work_as_soon_as_the_circuit_of_the_las
     heard h = {0};
     pool_rig rig;
     open_echo_pool(&rig, &h, MU_TEST_ECHO_WORKER);
-    mu__reply faulty = {.err = MU_EPROTOCOL};
     for (int i = 0; i < 2; i++) {
-        mu__ticket *ticket;
-        bool served;
-        mu_check_ok(mu__pool_enter(rig.pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-        ticket->queued_at = mu__now(rig.system);
-        ticket->total_deadline = MU_NEVER;
-        ticket->execution_timeout_ms = MU_INFINITY;
-        mu_check_ok(mu__ticket_place(rig.pool, ticket, 0, false, &served));
-        mu_check(served && ticket->slot->index == 1);
-        mu__slot_end(ticket, MU__EXCHANGE_REPLY, &faulty);
-        mu__pool_leave(rig.pool, ticket, &(mu__result){.err = MU_ECANCELLED, .executed_ns = -1});
+        mu__ticket *ticket = ticket_take(rig.pool, &(ticket_wish){0});
+        mu_check_eq(ticket->slot->index, 1);
+        ticket_answered(rig.pool, ticket, MU_EPROTOCOL);
     }
     mu_check_eq(rig_worker(&rig, 1).breaker, MU_BREAKER_OPEN);
     mu_wait_until(stats_of(&rig).held == 0, 20000);

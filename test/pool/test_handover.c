@@ -9,6 +9,7 @@
 
 #include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
+#include "pool/ticket_rig.h"
 #include "support/mu_asleep.h"
 
 enum { PATIENCE_MS = 20000, WAITERS = 100 };
@@ -21,26 +22,6 @@ static void prepare(pool_rig *rig)
     rig->options.queue_timeout_ms = MU_INFINITY;
     rig->options.cancel_grace_ms = 3600000;
     mu_check_ok(rig_open(rig));
-}
-
-static mu__ticket *take(mu_pool *pool)
-{
-    mu__ticket *ticket;
-    bool served;
-    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-    ticket->queued_at = 1;
-    ticket->total_deadline = MU_NEVER;
-    ticket->execution_timeout_ms = MU_INFINITY;
-    mu_check_ok(mu__ticket_place(pool, ticket, 0, false, &served));
-    mu_check(served);
-    return ticket;
-}
-
-static void give_back(mu_pool *pool, mu__ticket *ticket)
-{
-    mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
-    mu__slot_end(ticket, MU__EXCHANGE_KILLED, &reply);
-    mu__pool_leave(pool, ticket, &(mu__result){.err = MU_ECANCELLED, .executed_ns = -1});
 }
 
 static bool wait_in_queue(pool_rig *rig, int n)
@@ -93,14 +74,14 @@ MU_TEST(handover, a_freed_worker_wakes_one_of_a_hundred_who_wait_and_nobody_else
     pool_rig rig;
     pthread_t threads[WAITERS];
     prepare(&rig);
-    mu__ticket *first = take(rig.pool);
+    mu__ticket *first = ticket_take(rig.pool, &(ticket_wish){0});
     atomic_store(&counting, true);
     for (int i = 0; i < WAITERS; i++)
         mu_check_eq(pthread_create(&threads[i], NULL, wait_for_worker, &rig), 0);
     mu_wait_until(wait_in_queue(&rig, WAITERS), PATIENCE_MS);
     for (const mu__ticket *t = rig.pool->all_tickets; t; t = t->next_all)
         mu_check_eq(times_notified(t), 0);
-    give_back(rig.pool, first);
+    ticket_give_back_unused(rig.pool, first);
     for (int i = 0; i < WAITERS; i++)
         mu_check_eq(pthread_join(threads[i], NULL), 0);
     atomic_store(&counting, false);
@@ -163,7 +144,7 @@ typedef struct giving {
 static void *give_back_in_thread(void *arg)
 {
     giving *g = arg;
-    give_back(g->pool, g->ticket);
+    ticket_give_back_unused(g->pool, g->ticket);
     return NULL;
 }
 
@@ -171,7 +152,7 @@ static void *give_back_in_thread(void *arg)
  * for who spins may never let the other one run. */
 static void kill_the_chosen(pool_rig *rig, const char *text)
 {
-    giving g = {rig->pool, take(rig->pool)};
+    giving g = {rig->pool, ticket_take(rig->pool, &(ticket_wish){0})};
     caller c = {.rig = rig, .text = text, .err = MU_ENOTACTOR};
     mu_pid pid;
     pthread_t giver;

@@ -4,6 +4,7 @@
 
 #include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
+#include "pool/ticket_rig.h"
 
 /* ---- on workers --------------------------------------------------------------------------- */
 
@@ -39,46 +40,14 @@ static int served_by(pool_rig *rig, const char *session)
     return -1;
 }
 
-/* A worker taken as by a request of the session, or one that waits for it. */
-static mu__ticket *take(pool_rig *rig, const char *session, int64_t deadline, bool *ret_served)
-{
-    mu__ticket *ticket;
-    mu_check_ok(mu__pool_enter(rig->pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-    ticket->job = NULL;
-    ticket->session = session;
-    ticket->queued_at = mu__now(rig->pool->system);
-    ticket->total_deadline = deadline;
-    ticket->execution_timeout_ms = MU_INFINITY;
-    mu_check_ok(mu__ticket_place(rig->pool, ticket, 0, true, ret_served));
-    return ticket;
-}
-
 static mu__ticket *hold(pool_rig *rig, const char *session)
 {
-    bool served;
-    mu__ticket *ticket = take(rig, session, MU_NEVER, &served);
-    mu_check(served);
-    return ticket;
+    return ticket_take(rig->pool, &(ticket_wish){.session = session});
 }
 
 static mu__ticket *queue_up(pool_rig *rig, const char *session)
 {
-    bool served;
-    mu__ticket *ticket = take(rig, session, MU_NEVER, &served);
-    mu_check(!served);
-    return ticket;
-}
-
-static void finish(pool_rig *rig, mu__ticket *ticket, mu_err err)
-{
-    mu__pool_leave(rig->pool, ticket, &(mu__result){.err = err, .executed_ns = -1});
-}
-
-static void give_back(pool_rig *rig, mu__ticket *ticket)
-{
-    mu__reply reply = {.err = MU_OK};
-    mu__slot_end(ticket, MU__EXCHANGE_REPLY, &reply);
-    finish(rig, ticket, MU_OK);
+    return ticket_queue(rig->pool, &(ticket_wish){.session = session});
 }
 
 static mu__ticket_state state_of(mu__ticket *ticket)
@@ -135,7 +104,7 @@ MU_TEST(line, prefer_takes_another_worker_rather_than_to_wait_and_stays_with_it)
     mu__ticket *held = hold(&rig, "a");
     int first = held->slot->index, second = served_by(&rig, "a");
     mu_check(second != first);
-    give_back(&rig, held);
+    ticket_give_back(rig.pool, held);
     mu_check_eq(served_by(&rig, "a"), second);
     rig_stop(&rig);
 }
@@ -160,13 +129,13 @@ MU_TEST(line, require_waits_for_the_worker_of_the_session_while_others_are_idle)
     mu_check_eq(stats_of(&rig).available, 1);
     mu_check_eq(stats_of(&rig).queued, 2);
     mu_check(served_by(&rig, "b") != held->slot->index);
-    give_back(&rig, held);
+    ticket_give_back(rig.pool, held);
     mu_check_eq(state_of(second), MU__TICKET_SERVED);
     mu_check_eq(state_of(third), MU__TICKET_WAITING);
     mu__slot *slot = second->slot;
-    give_back(&rig, second);
+    ticket_give_back(rig.pool, second);
     mu_check(third->slot == slot);
-    give_back(&rig, third);
+    ticket_give_back(rig.pool, third);
     mu_check_eq(stats_of(&rig).queued, 0);
     rig_stop(&rig);
 }
@@ -178,17 +147,18 @@ MU_TEST(line, requests_that_wait_with_the_first_of_their_session_follow_it_to_it
     mu__ticket *one = hold(&rig, NULL), *two = hold(&rig, NULL);
     mu__ticket *first = queue_up(&rig, "a"), *second = queue_up(&rig, "a");
     mu__ticket *other = queue_up(&rig, NULL);
-    give_back(&rig, one);
+    ticket_give_back(rig.pool, one);
     mu_check_eq(state_of(first), MU__TICKET_SERVED);
-    give_back(&rig, two); /* is nothing for the second one, however long that has waited */
+    ticket_give_back(rig.pool,
+                     two); /* is nothing for the second one, however long that has waited */
     mu_check_eq(state_of(second), MU__TICKET_WAITING);
     mu_check_eq(state_of(other), MU__TICKET_SERVED);
     mu__slot *slot = first->slot;
-    give_back(&rig, first);
+    ticket_give_back(rig.pool, first);
     mu_check_eq(state_of(second), MU__TICKET_SERVED);
     mu_check(second->slot == slot);
-    give_back(&rig, other);
-    give_back(&rig, second);
+    ticket_give_back(rig.pool, other);
+    ticket_give_back(rig.pool, second);
     rig_check_books(&rig);
     rig_stop(&rig);
 }
@@ -204,9 +174,9 @@ MU_TEST(line, a_session_whose_first_requests_were_all_withdrawn_is_not_known)
     mu_check_ok(mu_pool_forget_session(rig.pool, "a")); /* does not concern who waits */
     mu_check(mu__ticket_withdraw(rig.pool, second));
     mu_check_eq(stats_of(&rig).sessions, 0);
-    finish(&rig, first, MU_EQUEUE_TIMEOUT);
-    finish(&rig, second, MU_EQUEUE_TIMEOUT);
-    give_back(&rig, held);
+    ticket_leave(rig.pool, first, MU_EQUEUE_TIMEOUT);
+    ticket_leave(rig.pool, second, MU_EQUEUE_TIMEOUT);
+    ticket_give_back(rig.pool, held);
     rig_stop(&rig);
 }
 
@@ -217,13 +187,13 @@ MU_TEST(line, a_session_in_line_goes_before_or_after_others_by_when_it_came)
     mu__ticket *held = hold(&rig, "a");
     mu__ticket *before = queue_up(&rig, NULL), *own = queue_up(&rig, "a");
     mu__ticket *after = queue_up(&rig, "b");
-    give_back(&rig, held);
+    ticket_give_back(rig.pool, held);
     mu_check_eq(state_of(before), MU__TICKET_SERVED);
-    give_back(&rig, before);
+    ticket_give_back(rig.pool, before);
     mu_check_eq(state_of(own), MU__TICKET_SERVED);
-    give_back(&rig, own);
+    ticket_give_back(rig.pool, own);
     mu_check_eq(state_of(after), MU__TICKET_SERVED);
-    give_back(&rig, after);
+    ticket_give_back(rig.pool, after);
     rig_stop(&rig);
 }
 
@@ -255,10 +225,10 @@ MU_TEST(line, those_in_line_for_a_worker_that_dies_hear_it_at_once)
     mu_check_eq(kill(rig_worker(&rig, held->slot->index).os_pid, SIGKILL), 0);
     mu_wait_until(state_of(waits) == MU__TICKET_REFUSED, 20000);
     mu_check_eq(waits->refusal, MU_ESESSION_LOST);
-    finish(&rig, waits, MU_ESESSION_LOST);
+    ticket_leave(rig.pool, waits, MU_ESESSION_LOST);
     mu__reply reply = {.err = MU_ECRASHED};
     mu__slot_end(held, MU__EXCHANGE_DEAD, &reply);
-    finish(&rig, held, MU_ECRASHED);
+    ticket_leave(rig.pool, held, MU_ECRASHED);
     mu_check_eq(stats_of(&rig).queued, 0);
     rig_check_books(&rig);
     rig_stop(&rig);
@@ -299,7 +269,7 @@ MU_TEST(line, callers_and_jobs_in_line_for_a_worker_that_is_relieved_hear_it_at_
     mu_wait_until(stats_of(&rig).queued == 2, 10000);
     mu_check_eq(pthread_create(&roller, NULL, roll, rig.pool), 0);
     mu_wait_until(has_ready_successor(rig.pool, held->slot), 20000);
-    give_back(&rig, held);
+    ticket_give_back(rig.pool, held);
     mu_check_eq(pthread_join(caller, &err), 0);
     mu_check_err((mu_err)(intptr_t)err, MU_ESESSION_LOST);
     mu_check_err(mu_future_wait(future, 20000, NULL, NULL), MU_ESESSION_LOST);
@@ -337,7 +307,7 @@ MU_TEST(line, a_request_in_line_is_cancelled_like_any_other)
     mu_check_eq(stats_of(&rig).queued, 0);
     mu_check_err(mu_future_wait(future, 20000, NULL, NULL), MU_ECANCELLED);
     mu_future_free(&future);
-    give_back(&rig, held);
+    ticket_give_back(rig.pool, held);
     mu_check_ok(ask(&rig, "a")); /* the session is where it was */
     rig_stop(&rig);
 }
@@ -359,8 +329,8 @@ MU_TEST(line, deadlines_and_the_bound_of_the_queue_hold_in_line_too)
     mu_check_err(rig_ask(&rig, "ping", NULL, &options, NULL), MU_EQUEUE_TIMEOUT);
     mu__ticket *waits = queue_up(&rig, "a");
     mu_check_err(ask(&rig, "a"), MU_EQUEUE_FULL);
-    give_back(&rig, held);
-    give_back(&rig, waits);
+    ticket_give_back(rig.pool, held);
+    ticket_give_back(rig.pool, waits);
     mu_check_ok(ask(&rig, "a"));
     mu_check_eq(stats_of(&rig).max_queued, 1);
     rig_check_books(&rig);
@@ -381,13 +351,13 @@ MU_TEST(line, what_came_for_a_worker_during_a_pause_is_served_by_it_afterwards)
     mu_check_eq(state_of(first) + state_of(second), MU__TICKET_SERVED + MU__TICKET_WAITING);
     mu__ticket *early = state_of(first) == MU__TICKET_SERVED ? first : second;
     mu__ticket *late = early == first ? second : first;
-    give_back(&rig, of_a);
-    give_back(&rig, of_b);
+    ticket_give_back(rig.pool, of_a);
+    ticket_give_back(rig.pool, of_b);
     mu_check_eq(state_of(late), MU__TICKET_WAITING);
     mu__slot *slot = early->slot;
-    give_back(&rig, early);
+    ticket_give_back(rig.pool, early);
     mu_check(late->slot == slot);
-    give_back(&rig, late);
+    ticket_give_back(rig.pool, late);
     rig_stop(&rig);
 }
 
@@ -525,14 +495,15 @@ static void move_caller(play *p, int i)
     mu__ticket *ticket = p->tickets[i];
     if (!ticket) {
         p->session[i] = (int)(next_random(&p->random) % (SESSIONS + 1));
-        p->tickets[i] = take(p->rig, names[p->session[i]], MU_NEVER, &served);
+        p->tickets[i] =
+            ticket_place(p->rig->pool, &(ticket_wish){.session = names[p->session[i]]}, &served);
         return;
     }
     if (state_of(ticket) == MU__TICKET_SERVED) {
-        give_back(p->rig, ticket);
+        ticket_give_back(p->rig->pool, ticket);
     } else if (next_random(&p->random) % 3 == 0) {
         mu_check(mu__ticket_withdraw(p->rig->pool, ticket));
-        finish(p->rig, ticket, MU_EQUEUE_TIMEOUT);
+        ticket_leave(p->rig->pool, ticket, MU_EQUEUE_TIMEOUT);
     } else {
         return;
     }

@@ -3,6 +3,7 @@
 
 #include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
+#include "pool/ticket_rig.h"
 
 MU_TEST(table, T3_a_ticket_that_was_served_as_its_time_ran_out_serves_again)
 {
@@ -40,42 +41,24 @@ MU_TEST(table, a_job_whose_time_runs_out_or_that_is_cancelled_between_two_attemp
     rig_stop(&rig);
 }
 
-static mu__ticket *take(mu_pool *pool)
-{
-    mu__ticket *ticket;
-    bool served;
-    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-    ticket->queued_at = 1;
-    ticket->total_deadline = MU_NEVER;
-    ticket->execution_timeout_ms = MU_INFINITY;
-    mu_check_ok(mu__ticket_place(pool, ticket, 0, false, &served));
-    return ticket;
-}
-
-static void give_back(mu_pool *pool, mu__ticket *ticket)
-{
-    mu__reply reply = {.err = MU_ECANCELLED, .unsent = true};
-    mu__slot_end(ticket, MU__EXCHANGE_KILLED, &reply);
-    mu__pool_leave(pool, ticket, &(mu__result){.err = MU_ECANCELLED, .executed_ns = -1});
-}
-
 static void *take_elsewhere(void *arg)
 {
     mu_pool *pool = arg;
-    mu__ticket *ticket = take(pool);
+    mu__ticket *ticket = ticket_take(pool, &(ticket_wish){0});
     mu__slot *slot = ticket->slot;
-    give_back(pool, ticket);
+    ticket_give_back_unused(pool, ticket);
     return slot;
 }
 
 /* Two workers are free; the calling thread had `ret_last` last, but `ret_head` was used last. */
 static void make_familiar(pool_rig *rig, mu__slot **ret_head, mu__slot **ret_last)
 {
-    mu__ticket *a = take(rig->pool), *b = take(rig->pool);
+    mu__ticket *a = ticket_take(rig->pool, &(ticket_wish){0}),
+               *b = ticket_take(rig->pool, &(ticket_wish){0});
     *ret_head = a->slot;
     *ret_last = b->slot;
-    give_back(rig->pool, b);
-    give_back(rig->pool, a);
+    ticket_give_back_unused(rig->pool, b);
+    ticket_give_back_unused(rig->pool, a);
 }
 
 MU_TEST(table, a_thread_gets_the_worker_that_it_had_last_and_a_stranger_the_one_used_last)
@@ -89,25 +72,10 @@ MU_TEST(table, a_thread_gets_the_worker_that_it_had_last_and_a_stranger_the_one_
     mu_check_eq(pthread_create(&stranger, NULL, take_elsewhere, rig.pool), 0);
     mu_check_eq(pthread_join(stranger, &given), 0);
     mu_check(given == head);
-    mu__ticket *ticket = take(rig.pool);
+    mu__ticket *ticket = ticket_take(rig.pool, &(ticket_wish){0});
     mu_check(ticket->slot == last);
-    give_back(rig.pool, ticket);
+    ticket_give_back_unused(rig.pool, ticket);
     rig_stop(&rig);
-}
-
-/* A thread's ticket that waits for a worker with this plan. */
-static mu__ticket *queue_up(mu_pool *pool, const mu__call_plan *plan)
-{
-    mu__ticket *ticket;
-    bool served;
-    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-    ticket->plan = plan;
-    ticket->queued_at = 1;
-    ticket->total_deadline = MU_NEVER;
-    ticket->execution_timeout_ms = MU_INFINITY;
-    mu_check_ok(mu__ticket_place(pool, ticket, 0, true, &served));
-    mu_check(!served);
-    return ticket;
 }
 
 /* What its thread does once it has been told. */
@@ -129,9 +97,10 @@ MU_TEST(table, the_request_of_one_that_waits_is_sent_by_whoever_gives_the_worker
     mu__call_plan plan;
     rig_start(&rig, 1);
     mu_check_ok(mu__plan_make(rig.pool, "ping", NULL, NULL, &plan, NULL));
-    mu__ticket *first = take(rig.pool), *second = queue_up(rig.pool, &plan);
+    mu__ticket *first = ticket_take(rig.pool, &(ticket_wish){0}),
+               *second = ticket_queue(rig.pool, &(ticket_wish){.plan = &plan});
     mu_check(!second->begun);
-    give_back(rig.pool, first);
+    ticket_give_back_unused(rig.pool, first);
     mu_check(second->begun);
     /* The worker answers although the one that waits has not been heard of since. */
     struct pollfd answer = {.fd = mu__channel_response_fd(second->channel), .events = POLLIN};
@@ -154,15 +123,16 @@ MU_TEST(table, a_long_request_or_one_that_may_be_quarantined_is_sent_by_its_own_
     mu_check_ok(mu_value_pack(&args, NULL, "{s:s}", "x", text));
     mu_check_ok(mu__plan_make(rig.pool, "ping", NULL, NULL, &brief, NULL));
     mu_check_ok(mu__plan_make(rig.pool, "echo", &args, NULL, &lengthy, NULL));
-    mu__ticket *held = take(rig.pool), *waits = queue_up(rig.pool, &lengthy);
-    give_back(rig.pool, held);
+    mu__ticket *held = ticket_take(rig.pool, &(ticket_wish){0}),
+               *waits = ticket_queue(rig.pool, &(ticket_wish){.plan = &lengthy});
+    ticket_give_back_unused(rig.pool, held);
     mu_check(!waits->begun);
     run_and_leave(rig.pool, waits, &lengthy);
 
-    held = take(rig.pool);
-    waits = queue_up(rig.pool, &brief);
+    held = ticket_take(rig.pool, &(ticket_wish){0});
+    waits = ticket_queue(rig.pool, &(ticket_wish){.plan = &brief});
     atomic_store(&rig.pool->poison.used, 1);
-    give_back(rig.pool, held);
+    ticket_give_back_unused(rig.pool, held);
     atomic_store(&rig.pool->poison.used, 0);
     mu_check(!waits->begun);
     run_and_leave(rig.pool, waits, &brief);

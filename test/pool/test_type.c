@@ -186,11 +186,11 @@ MU_TEST(type, each_grows_for_those_who_ask_for_it_and_the_first_with_room_for_th
     two_open(&t);
     mu__ticket *a = two_hold(&t, "a"), *b = two_hold(&t, "b");
     mu__ticket *of_b = two_queue(&t, "b", 0);
-    mu_wait_until(two_is_served(of_b), PATIENCE_MS);
+    mu_wait_until(ticket_is_served(of_b), PATIENCE_MS);
     mu_check_eq(two_info(&t, 0).workers, 1);
     mu_check_eq(two_info(&t, 1).workers, 2);
     mu__ticket *any = two_queue(&t, NULL, 0);
-    mu_wait_until(two_is_served(any), PATIENCE_MS);
+    mu_wait_until(ticket_is_served(any), PATIENCE_MS);
     mu_check_eq(two_info(&t, 0).workers, 2);
     mu_check_eq(two_info(&t, 1).workers, 2);
     two_give_back(&t, a);
@@ -209,7 +209,7 @@ MU_TEST(type, one_who_waits_for_any_worker_makes_one_type_grow_and_not_all)
     two_open(&t);
     mu__ticket *a = two_hold(&t, "a"), *b = two_hold(&t, "b");
     mu__ticket *any = two_queue(&t, NULL, 0);
-    mu_wait_until(two_is_served(any), PATIENCE_MS);
+    mu_wait_until(ticket_is_served(any), PATIENCE_MS);
     mu_check_eq(two_info(&t, 0).workers, 2);
     mu_check_eq(two_info(&t, 1).workers, 1);
     two_give_back(&t, a);
@@ -233,7 +233,7 @@ MU_TEST(type, a_lazy_one_has_no_worker_until_it_is_asked_for_and_an_elastic_one_
     mu_check_ok(two_ask(&t, "a"));
     mu_check_eq(two_info(&t, 0).workers, 1);
     mu__ticket *one = two_hold(&t, "b"), *two = two_queue(&t, "b", 0);
-    mu_wait_until(two_is_served(two), PATIENCE_MS);
+    mu_wait_until(ticket_is_served(two), PATIENCE_MS);
     two_give_back(&t, one);
     two_give_back(&t, two);
     mu_wait_until(two_info(&t, 1).workers == 1, PATIENCE_MS);

@@ -96,18 +96,18 @@ MU_TEST(type_given, a_worker_takes_who_is_due_first_of_those_who_ask_for_it_and_
     mu_check_eq(two_info(&t, 0).queued, 2);
     mu_check_eq(two_info(&t, 1).queued, 1);
     two_give_back(&t, a);
-    mu_check(two_is_served(urgent) && !two_is_served(any));
+    mu_check(ticket_is_served(urgent) && !ticket_is_served(any));
     two_give_back(&t, urgent);
-    mu_check(two_is_served(any) && !two_is_served(of_a) && !two_is_served(of_b));
+    mu_check(ticket_is_served(any) && !ticket_is_served(of_a) && !ticket_is_served(of_b));
     two_give_back(&t, any);
-    mu_check(two_is_served(any_too) && !two_is_served(of_a) && !two_is_served(of_b));
+    mu_check(ticket_is_served(any_too) && !ticket_is_served(of_a) && !ticket_is_served(of_b));
     two_give_back(&t, b);
-    mu_check(two_is_served(of_b) && !two_is_served(of_a));
+    mu_check(ticket_is_served(of_b) && !ticket_is_served(of_a));
     two_give_back(&t, of_b);
-    mu_check(!two_is_served(of_a)); /* an idle worker of another type is nothing for it */
+    mu_check(!ticket_is_served(of_a)); /* an idle worker of another type is nothing for it */
     mu_check_eq(two_info(&t, 1).available, 1);
     two_give_back(&t, any_too);
-    mu_check(two_is_served(of_a));
+    mu_check(ticket_is_served(of_a));
     two_give_back(&t, of_a);
     rig_check_books(&t.rig);
     rig_stop(&t.rig);
@@ -121,14 +121,14 @@ MU_TEST(type_given, who_asked_for_one_while_the_pool_was_paused_gets_it_when_it_
     mu_pool_pause(t.rig.pool);
     mu__ticket *first = two_queue(&t, "b", 0), *second = two_queue(&t, "b", 0);
     mu_pool_resume(t.rig.pool);
-    mu_check(two_is_served(first) && !two_is_served(second));
+    mu_check(ticket_is_served(first) && !ticket_is_served(second));
     two_give_back(&t, first);
-    mu_check(two_is_served(second));
+    mu_check(ticket_is_served(second));
     two_give_back(&t, second);
     mu_pool_pause(t.rig.pool);
     mu__ticket *of_b = two_queue(&t, "b", 0), *any = two_queue(&t, NULL, 0);
     mu_pool_resume(t.rig.pool);
-    mu_check(two_is_served(of_b) && two_is_served(any));
+    mu_check(ticket_is_served(of_b) && ticket_is_served(any));
     two_give_back(&t, of_b);
     two_give_back(&t, any);
     rig_stop(&t.rig);
@@ -169,7 +169,7 @@ MU_TEST(type_given, a_session_has_a_worker_of_each_type_that_its_requests_name)
     mu_check(!served); /* the other worker of the type is not the session's */
     mu__slot *of_a = a->slot, *of_b = b->slot;
     two_give_back(&t, a);
-    mu_check(two_is_served(a_too) && a_too->slot == of_a);
+    mu_check(ticket_is_served(a_too) && a_too->slot == of_a);
     two_give_back(&t, a_too);
     two_give_back(&t, b);
     b = two_take(&t, "b", "s", 0, &served);
@@ -199,7 +199,7 @@ MU_TEST(type_given, the_only_worker_of_a_type_is_not_held_though_another_s_serve
     two_types t;
     prepare_to_fail(&t, 1, 2);
     for (int i = 0; i < 4; i++)
-        two_fail(&t, two_hold(&t, "a"));
+        ticket_answered(t.rig.pool, two_hold(&t, "a"), MU_EPROTOCOL);
     mu_check_eq(rig_worker(&t.rig, 0).breaker, MU_BREAKER_OPEN);
     mu_check_eq(two_info(&t, 0).held, 0);
     mu_check_eq(two_info(&t, 0).available, 1);
@@ -212,17 +212,17 @@ MU_TEST(type_given, one_that_is_held_serves_nobody_until_the_others_of_its_type_
     prepare_to_fail(&t, 1, 2);
     mu__ticket *bad = two_hold(&t, "b");
     mu__slot *slot = bad->slot;
-    two_fail(&t, bad);
+    ticket_answered(t.rig.pool, bad, MU_EPROTOCOL);
     bad = two_hold(&t, "b");
     mu_check(bad->slot == slot);
     mu__ticket *good = two_hold(&t, "b"), *of_b = two_queue(&t, "b", 0);
-    two_fail(&t, bad);
-    mu_check(!two_is_served(of_b));
+    ticket_answered(t.rig.pool, bad, MU_EPROTOCOL);
+    mu_check(!ticket_is_served(of_b));
     mu_check_eq(two_info(&t, 1).held, 1);
     mu_check_eq(two_info(&t, 0).held, 0);
     int os_pid = good->os_pid;
     two_give_back(&t, good);
-    mu_check(two_is_served(of_b) && of_b->slot != slot);
+    mu_check(ticket_is_served(of_b) && of_b->slot != slot);
     two_give_back(&t, of_b);
     mu_check_eq(two_info(&t, 1).available, 1);
     mu_check_eq(kill(os_pid, SIGKILL), 0); /* and nobody comes in its place */
@@ -241,10 +241,11 @@ MU_TEST(type_given, one_that_is_held_goes_back_to_work_when_the_others_of_its_ty
     mu_check_ok(mu_pool_resize_type(t.rig.pool, "a", 2));
     mu_wait_until(two_info(&t, 0).available == 2, PATIENCE_MS);
     for (int i = 0; i < 2; i++)
-        two_fail(&t, two_hold(&t, "b")); /* the one that was used last */
+        ticket_answered(t.rig.pool, two_hold(&t, "b"),
+                        MU_EPROTOCOL); /* the one that was used last */
     mu_check_eq(two_info(&t, 1).held, 1);
     for (int i = 0; i < 2; i++)
-        two_fail(&t, two_hold(&t, "b"));
+        ticket_answered(t.rig.pool, two_hold(&t, "b"), MU_EPROTOCOL);
     mu_wait_until(two_info(&t, 1).held == 0, PATIENCE_MS);
     mu_check_eq(two_info(&t, 1).available, 2);
     rig_stop(&t.rig);

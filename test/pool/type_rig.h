@@ -7,7 +7,7 @@
  *     mu_check_ok(two_ask(&t, "b"));
  *     mu__ticket *held = two_hold(&t, "a");     taken as by a request; NULL: of any type
  *     mu__ticket *next = two_queue(&t, "a", 0);
- *     two_give_back(&t, held);                  two_is_served(next) from here on
+ *     two_give_back(&t, held);                  ticket_is_served(next) from here on
  *     rig_stop(&t.rig);
  *
  * Tickets that wait are served in the calling thread, by two_give_back and mu_pool_resume, unless
@@ -16,8 +16,8 @@
 #ifndef MU_TEST_TYPE_RIG_H
 #define MU_TEST_TYPE_RIG_H
 
-#include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
+#include "pool/ticket_rig.h"
 
 enum { PATIENCE_MS = 60000 };
 
@@ -61,17 +61,13 @@ static inline void two_open(two_types *t)
 static inline mu__ticket *two_take(two_types *t, const char *type, const char *session,
                                    int priority, bool *ret_served)
 {
-    mu_pool *pool = t->rig.pool;
-    mu__ticket *ticket;
-    mu_check_ok(mu__pool_enter(pool, 0, &ticket, &(mu__result)MU__RESULT_INIT));
-    ticket->job = NULL;
-    ticket->type = type ? mu__type_find(pool, type) : NULL;
-    ticket->session = session;
-    ticket->queued_at = mu__now(pool->system) + t->later++;
-    ticket->total_deadline = MU_NEVER;
-    ticket->execution_timeout_ms = MU_INFINITY;
-    mu_check_ok(mu__ticket_place(pool, ticket, priority, true, ret_served));
-    return ticket;
+    const ticket_wish wish = {
+        .session = session,
+        .type = type ? mu__type_find(t->rig.pool, type) : NULL,
+        .priority = priority,
+        .ago_ns = -t->later++,
+    };
+    return ticket_place(t->rig.pool, &wish, ret_served);
 }
 
 static inline mu__ticket *two_hold(two_types *t, const char *type)
@@ -92,22 +88,7 @@ static inline mu__ticket *two_queue(two_types *t, const char *type, int priority
 
 static inline void two_give_back(two_types *t, mu__ticket *ticket)
 {
-    mu__reply reply = {.err = MU_OK};
-    mu__slot_end(ticket, MU__EXCHANGE_REPLY, &reply);
-    mu__pool_leave(t->rig.pool, ticket, &(mu__result){.err = MU_OK, .executed_ns = -1});
-}
-
-/* With a failure of its worker's, which serves on. */
-static inline void two_fail(two_types *t, mu__ticket *ticket)
-{
-    mu__reply reply = {.err = MU_EPROTOCOL};
-    mu__slot_end(ticket, MU__EXCHANGE_REPLY, &reply);
-    mu__pool_leave(t->rig.pool, ticket, &(mu__result){.err = MU_OK, .executed_ns = -1});
-}
-
-static inline bool two_is_served(mu__ticket *ticket)
-{
-    return atomic_load(&ticket->state) == MU__TICKET_SERVED;
+    ticket_give_back(t->rig.pool, ticket);
 }
 
 static inline mu_type_info two_info(two_types *t, int index)
