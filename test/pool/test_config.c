@@ -7,40 +7,8 @@
 #include <unistd.h>
 
 #include "pool/options.h"
+#include "pool/config_rig.h"
 #include "pool/pool_rig.h"
-
-static const char *const no_variables[] = {NULL};
-
-static mu_err load(const char *text, const char *environment, const char *const *variables,
-                   mu_config **ret_config, mu_error *error)
-{
-    mu_config_source source = MU_CONFIG_SOURCE_INIT;
-    source.path = "pool.ini";
-    source.text = text;
-    source.size = strlen(text);
-    source.environment = environment;
-    source.variables = variables ? variables : no_variables;
-    *ret_config = NULL;
-    return mu_config_load(&source, ret_config, error);
-}
-
-static mu_config *loaded(const char *text, const char *environment, const char *const *variables)
-{
-    mu_config *config;
-    mu_error error = MU_ERROR_INIT;
-    mu_err err = load(text, environment, variables, &config, &error);
-    mu_check_msg(err == MU_OK, "%s", error.message);
-    return config;
-}
-
-static mu_pool_options filled(const mu_config *config, const char *name)
-{
-    mu_pool_options options = MU_POOL_OPTIONS_INIT;
-    mu_error error = MU_ERROR_INIT;
-    mu_err err = mu_config_pool(config, name, &options, &error);
-    mu_check_msg(err == MU_OK, "%s", error.message);
-    return options;
-}
 
 /* The line of the description that begins with this. */
 static void check_line(const mu_config *config, const mu_pool_options *options, const char *line)

@@ -2,45 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/config_rig.h"
 #include "pool/pool_rig.h"
-
-static mu_err load(const char *text, const char *environment, mu_config **ret_config,
-                   mu_error *error)
-{
-    static const char *const none[] = {NULL};
-    mu_config_source source = MU_CONFIG_SOURCE_INIT;
-    source.path = "pool.ini";
-    source.text = text;
-    source.size = strlen(text);
-    source.environment = environment;
-    source.variables = none;
-    *ret_config = NULL;
-    return mu_config_load(&source, ret_config, error);
-}
-
-static mu_config *loaded(const char *text, const char *environment)
-{
-    mu_config *config;
-    mu_error error = MU_ERROR_INIT;
-    mu_err err = load(text, environment, &config, &error);
-    mu_check_msg(err == MU_OK, "%s", error.message);
-    return config;
-}
-
-static mu_pool_options filled(const mu_config *config, const char *name)
-{
-    mu_pool_options options = MU_POOL_OPTIONS_INIT;
-    mu_error error = MU_ERROR_INIT;
-    mu_err err = mu_config_pool(config, name, &options, &error);
-    mu_check_msg(err == MU_OK, "%s", error.message);
-    return options;
-}
 
 static void check_refused(const char *text, const char *message)
 {
     mu_config *config;
     mu_error error = MU_ERROR_INIT;
-    mu_check_err(load(text, "", &config, &error), MU_EINVAL);
+    mu_check_err(load(text, "", NULL, &config, &error), MU_EINVAL);
     mu_check_contains(error.message, message);
     mu_error_clear(&error);
 }
@@ -64,7 +33,7 @@ static const char render[] = "[pool render]\n"
 
 MU_TEST(config_types, each_has_a_section_and_another_one_for_an_environment)
 {
-    mu_config *plain = loaded(render, ""), *production = loaded(render, "production");
+    mu_config *plain = loaded(render, "", NULL), *production = loaded(render, "production", NULL);
     mu_pool_options o = filled(plain, "render");
     mu_check_eq(o.n_types, 2u);
     mu_check_str(o.types[0].name, "gpu");
@@ -91,7 +60,7 @@ MU_TEST(config_types, they_stand_in_the_order_of_the_file)
 {
     mu_config *config = loaded("[type a of p:x]\nsize = 1\n[type b of p]\nsize = 1\n"
                                "[type a of p]\nsize = 2\n[type c of p]\nsize = 1\n",
-                               "x");
+                               "x", NULL);
     mu_pool_options o = filled(config, "p");
     mu_check_eq(o.n_types, 3u);
     mu_check_str(o.types[0].name, "a");
@@ -103,7 +72,7 @@ MU_TEST(config_types, they_stand_in_the_order_of_the_file)
 
 MU_TEST(config_types, a_program_s_own_types_stand_and_the_file_s_are_checked_with_the_pool)
 {
-    mu_config *config = loaded("[type a of web]\nmin_size = 4\n", "");
+    mu_config *config = loaded("[type a of web]\nmin_size = 4\n", "", NULL);
     mu_worker_type type = MU_WORKER_TYPE_INIT;
     mu_pool_options options = MU_POOL_OPTIONS_INIT;
     mu_error error = MU_ERROR_INIT;
@@ -140,7 +109,7 @@ MU_TEST(config_types, they_are_shown_with_the_line_of_each_value)
 {
     char *text;
     mu_worker_type changed[2];
-    mu_config *config = loaded(render, "production");
+    mu_config *config = loaded(render, "production", NULL);
     mu_pool_options o = filled(config, "render");
     memcpy(changed, o.types, sizeof changed);
     changed[1].max_requests = 10;
@@ -168,7 +137,7 @@ MU_TEST(config_types, a_pool_is_started_with_them_after_the_configuration_is_gon
     (void)snprintf(text, sizeof text,
                    "[type one of pool]\nsize = 2\n[type two of pool]\nexecutable = %s\n",
                    MU_TEST_ECHO_WORKER);
-    mu_config *config = loaded(text, "");
+    mu_config *config = loaded(text, "", NULL);
     rig_prepare(&rig, 1);
     mu_check_ok(mu_config_pool(config, NULL, &rig.options, &rig.error));
     mu_check_ok(rig_open(&rig));
