@@ -14,6 +14,7 @@
 #ifndef MU_FAULT_RIG_H
 #define MU_FAULT_RIG_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -205,6 +206,19 @@ static inline bool fault_process_lives(int os_pid)
         state = 'X';
     fclose(stat);
     return state != 'Z' && state != 'X';
+}
+
+/* Entries of a directory. Of "/proc/self/fd" or "/proc/self/task": fds or threads, and three or two
+ * more, always the same. */
+static inline int fault_count_in(const char *path)
+{
+    int n = 0;
+    DIR *directory = opendir(path);
+    mu_check(directory);
+    while (readdir(directory))
+        n++;
+    closedir(directory);
+    return n;
 }
 
 /* Resident memory of this process. */

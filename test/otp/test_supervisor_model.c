@@ -15,25 +15,22 @@
 #include "otp/otp_test.h"
 #include "otp/supervisor_model.h"
 #include "runtime/call.h"
+#include "support/mu_dice.h"
 
-enum { ROUNDS = 12, ACTIONS = 6, TREES = 4, PERIOD_MS = 1000, TEXT = 4096, STORY = 16384 };
+enum { ROUNDS = 12, ACTIONS = 6, TREES = 4, PERIOD_MS = 1000, TEXT = 4096 };
 
 /* ---- chance ---- */
 
-/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
-static uint64_t dice;
+static mu_dice dice;
 
 static int roll(int n)
 {
-    uint64_t x = dice += UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (int)((x ^ (x >> 31)) % (uint64_t)n);
+    return mu_dice_roll(&dice, n);
 }
 
 static bool percent(int share)
 {
-    return roll(100) < share;
+    return mu_dice_percent(&dice, share);
 }
 
 /* ---- the world of one seed, and the same in the library ---- */
@@ -56,17 +53,7 @@ static char names['z' + 1][2]; /* what the children get as argument */
 static pthread_mutex_t trace_lock = PTHREAD_MUTEX_INITIALIZER;
 static char trace[MODEL_TRACE]; /* guarded by trace_lock */
 
-static char story[STORY];
-static size_t told;
-
-__attribute__((format(printf, 1, 2))) static void tell_story(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    if (told < STORY)
-        told += (size_t)vsnprintf(story + told, STORY - told, format, args);
-    va_end(args);
-}
+static mu_story story;
 
 static int64_t read_clock(void *ctx)
 {
@@ -207,7 +194,7 @@ static void reset(uint64_t seed)
     n_trees = 0;
     next_worker = 'a';
     next_supervisor = 'A';
-    told = 0;
+    story.length = 0;
     memset(&world, 0, sizeof world);
     for (int id = 0; id <= 'z'; id++) {
         names[id][0] = (char)id;
@@ -309,7 +296,7 @@ static void check_agreement(uint64_t seed)
     if (!mu_poll_until(agree(), 5000))
         mu_test_fail(__FILE__, __LINE__,
                      "MUSTER_TEST_SEED=%" PRIu64 "\n  model %s\n  real  %s\n  story %s", seed,
-                     model_text().data, real_text().data, story);
+                     model_text().data, real_text().data, story.text);
 }
 
 /* ---- things that happen ---- */
@@ -373,7 +360,7 @@ static void let_die(scene *s)
     if (!child->alive)
         return;
     model_end end = (model_end)roll(child->spec.tree ? MODEL_KILLED : MODEL_KILLED + 1);
-    tell_story("%s ends(%d) ", child->spec.id, (int)end);
+    mu_story_tell(&story, "%s ends(%d) ", child->spec.id, (int)end);
     bool from_within = !child->spec.tree && percent(50);
     model_child_dies(&world, s->model, child->spec.id, end);
     end_actor(s->pids[which], end, from_within);
@@ -391,7 +378,7 @@ static void ask(scene *s)
     model_spec spec = random_spec(id[0], percent(50));
     request *r = &s->requests[s->n_requests++];
     r->number = model_ask(&world, s->model, op, id, &spec);
-    tell_story("%s %s ", op_names[op], id);
+    mu_story_tell(&story, "%s %s ", op_names[op], id);
 
     mu__children_request *real = mu__children_request_new(system_, ops[op], id);
     if (op == MODEL_START) {
@@ -413,7 +400,7 @@ static void change_script(const scene *s)
         spec = &spec->tree->children[roll(spec->tree->n)];
     int fail = percent(60) ? 1 + roll(3) : 0;
     bool ignore = percent(15);
-    tell_story("%s fails %d%s ", spec->id, fail, ignore ? " ignores" : "");
+    mu_story_tell(&story, "%s fails %d%s ", spec->id, fail, ignore ? " ignores" : "");
     script_start(spec->id[0], fail, ignore);
 }
 
@@ -456,7 +443,7 @@ static void check_results(uint64_t seed, scene *s)
         mu_check_msg(err == expected,
                      "MUSTER_TEST_SEED=%" PRIu64 "\n  request %d of the last round: %s, not %s\n"
                      "  story %s",
-                     seed, i, mu_err_name(err), mu_err_name(expected), story);
+                     seed, i, mu_err_name(err), mu_err_name(expected), story.text);
     }
 }
 
@@ -470,7 +457,8 @@ static void play_round(uint64_t seed)
     trace[0] = '\0';
     (void)pthread_mutex_unlock(&trace_lock);
     scene s = choose_scene();
-    tell_story("\n    at %" PRId64 " tree %d: ", world.now_ms, (int)(s.model->tree - trees));
+    mu_story_tell(&story, "\n    at %" PRId64 " tree %d: ", world.now_ms,
+                  (int)(s.model->tree - trees));
     mu_check_ok(mu_sys_suspend(s.real, MU_INFINITY));
     int n = 1 + roll(ACTIONS);
     for (int i = 0; i < n; i++)
@@ -502,7 +490,7 @@ static void check_end(uint64_t seed, mu__call *death)
     if (world.root->alive) {
         model_end end = (model_end)roll(MODEL_KILLED);
         mu_reason asked = reason_of(end);
-        tell_story("\n    stop(%d)", (int)end);
+        mu_story_tell(&story, "\n    stop(%d)", (int)end);
         model_stop(&world, world.root, end);
         mu_check_ok(mu_gen_server_stop(root, &asked, MU_INFINITY, NULL));
     }
@@ -511,7 +499,7 @@ static void check_end(uint64_t seed, mu__call *death)
     mu_check_err(mu__call_wait(death, MU_NEVER, NULL, &reason), MU_EDOWN);
     mu_check_msg(mu_reason_equal(&reason, &expected),
                  "MUSTER_TEST_SEED=%" PRIu64 "\n  the root ended with class %d, not %d\n  story %s",
-                 seed, (int)reason.cls, (int)expected.cls, story);
+                 seed, (int)reason.cls, (int)expected.cls, story.text);
 }
 
 static void play(uint64_t seed)
@@ -542,7 +530,7 @@ MU_TEST(supervisor_model, a_tree_does_what_the_reference_model_says_whatever_hap
     const char *only = getenv("MUSTER_TEST_SEED");
     if (only) {
         play(strtoull(only, NULL, 10));
-        (void)fprintf(stderr, "# story of seed %s: %s\n", only, story);
+        (void)fprintf(stderr, "# story of seed %s: %s\n", only, story.text);
     } else {
         int64_t seeds = mu_test_size(MU_TEST_SANITIZED ? 200 : 2000, 10000);
         for (int64_t seed = 1; seed <= seeds; seed++)

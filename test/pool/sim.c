@@ -11,6 +11,7 @@
 #include "base/event.h"
 #include "runtime/actor.h"
 #include "runtime/io.h"
+#include "support/mu_dice.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN 1
@@ -59,7 +60,7 @@ typedef struct source {
 
 const sim_watch *sim_watcher;
 
-static uint64_t dice;
+static mu_dice dice;
 static int64_t now_ns;
 
 static coroutine *coroutines[COROUTINES_MOST];
@@ -85,18 +86,14 @@ static void give_up(const char *what)
 
 /* ---- dice and time ------------------------------------------------------------------------ */
 
-/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
 int sim_roll(int n)
 {
-    uint64_t x = dice += UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (int)((x ^ (x >> 31)) % (uint64_t)n);
+    return mu_dice_roll(&dice, n);
 }
 
 bool sim_percent(int share)
 {
-    return sim_roll(100) < share;
+    return mu_dice_percent(&dice, share);
 }
 
 int64_t sim_now(void)

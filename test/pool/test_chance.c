@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "pool/pool_rig.h"
+#include "support/mu_dice.h"
 
 enum { CALLERS = 3, ASKED = 8, SUBMITTED = 12, RUN_MS = 60, GRACE_MS = 10 };
 
@@ -35,13 +36,10 @@ typedef struct world {
 
 static world w;
 
-/* splitmix64, of the seed and of what is chosen, so that threads do not disturb one another. */
+/* Of the seed and of what is chosen, so that threads do not disturb one another. */
 static int roll(uint64_t what, int n)
 {
-    uint64_t x = (w.seed * 1000003 + what) * UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (int)((x ^ (x >> 31)) % (uint64_t)n);
+    return (int)(mu_dice_mix(w.seed * 1000003 + what) % (uint64_t)n);
 }
 
 static void demand(bool fine, const request *r, const char *what)

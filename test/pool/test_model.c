@@ -21,9 +21,10 @@
 #include "pool/pool_impl.h"
 #include "pool/pool_model.h"
 #include "pool/sim.h"
+#include "support/mu_dice.h"
 #include "support/mu_test.h"
 
-enum { ROUNDS = 40, STEPS = 60, STEPS_AT_ONCE = 20000, STORY = 32768 };
+enum { ROUNDS = 40, STEPS = 60, STEPS_AT_ONCE = 20000 };
 
 typedef enum kind { THREAD, ACTOR, CALLBACK, MESSAGE, FUTURE, KINDS } kind;
 
@@ -49,17 +50,7 @@ static int helpers; /* threads that drain, restart, look, stop */
 static bool closing, kills_actors;
 static int n_held_ever, n_opened_ever; /* in all seeds: that they do happen */
 
-static char story[STORY];
-static size_t told;
-
-__attribute__((format(printf, 1, 2))) static void tell_story(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    if (told < STORY)
-        told += (size_t)vsnprintf(story + told, STORY - told, format, args);
-    va_end(args);
-}
+static mu_story story;
 
 static void demand(bool fine, const char *what)
 {
@@ -67,7 +58,7 @@ static void demand(bool fine, const char *what)
     if (fine)
         return;
     (void)mu_pool_tree(pool, &tree);
-    (void)fprintf(stderr, "# seed %" PRIu64 ": %s\n%s", seed, story, tree ? tree : "");
+    (void)fprintf(stderr, "# seed %" PRIu64 ": %s\n%s", seed, story.text, tree ? tree : "");
     mu_test_fail(__FILE__, __LINE__, "MUSTER_TEST_SEED=%" PRIu64 ": at %" PRId64 " us: %s", seed,
                  sim_now() / 1000, what);
 }
@@ -75,7 +66,7 @@ static void demand(bool fine, const char *what)
 static void admit(const char *complaint, uint64_t token)
 {
     if (complaint)
-        tell_story("\n    request %" PRIu64 ": ", token);
+        mu_story_tell(&story, "\n    request %" PRIu64 ": ", token);
     demand(!complaint, complaint ? complaint : "");
 }
 
@@ -132,7 +123,7 @@ mu__queue_link *__wrap_mu__queue_first(const mu__queue *queue)
 
 static void end_request(request *r, mu_err err, const mu_value *result)
 {
-    tell_story("%" PRIu64 "=%s ", r->model->token, mu_err_name(err));
+    mu_story_tell(&story, "%" PRIu64 "=%s ", r->model->token, mu_err_name(err));
     admit(model_told(&model, r->model, err, sim_now()), r->model->token);
     demand(err != MU_OK || mu_value_uint(result, "", 0) == r->model->token,
            "a request gets the answer to another one");
@@ -234,10 +225,10 @@ static void ask(void)
     m->queue_ns = ns_of(m->waits ? o.queue_timeout_ms : 0, pool->options.queue_timeout_ms);
     m->execution_ns = ns_of(o.execution_timeout_ms, pool->options.execution_timeout_ms);
     m->deadline = o.deadline_ns ? o.deadline_ns : MODEL_NEVER;
-    tell_story("ask%s%d.%d(%" PRIu64 " %dms p%d q%d e%d%s%s) ", o.type ? o.type : "", (int)r->kind,
-               (int)r->deed, m->token, r->ms, o.priority, (int)o.queue_timeout_ms,
-               (int)o.execution_timeout_ms, o.idempotent ? " again" : "",
-               o.deadline_ns ? " deadline" : "");
+    mu_story_tell(&story, "ask%s%d.%d(%" PRIu64 " %dms p%d q%d e%d%s%s) ", o.type ? o.type : "",
+                  (int)r->kind, (int)r->deed, m->token, r->ms, o.priority, (int)o.queue_timeout_ms,
+                  (int)o.execution_timeout_ms, o.idempotent ? " again" : "",
+                  o.deadline_ns ? " deadline" : "");
     if (r->kind == THREAD)
         sim_thread(execute, r);
     else if (r->kind == ACTOR)
@@ -254,7 +245,7 @@ static void cancel(void)
     mu_reason kill = mu_reason_kill();
     if (r->model->told || r->kind == THREAD)
         return;
-    tell_story("cancel(%" PRIu64 ") ", r->model->token);
+    mu_story_tell(&story, "cancel(%" PRIu64 ") ", r->model->token);
     r->model->cancelled = true;
     if (r->kind == ACTOR)
         (void)mu_exit_signal(r->caller, &kill);
@@ -291,14 +282,14 @@ static void check_health(void *arg)
 
 static void help(void (*body)(void *arg), const char *what)
 {
-    tell_story("%s", what);
+    mu_story_tell(&story, "%s", what);
     helpers++;
     sim_thread(body, NULL);
 }
 
 static void hold(void)
 {
-    tell_story("pause ");
+    mu_story_tell(&story, "pause ");
     mu_pool_pause(pool);
     if (model.paused_at < 0)
         model.paused_at = sim_now();
@@ -306,7 +297,7 @@ static void hold(void)
 
 static void go_on(void)
 {
-    tell_story("resume ");
+    mu_story_tell(&story, "resume ");
     model.paused_at = -1; /* before this returns, requests that wait are sent */
     mu_pool_resume(pool);
     model.closed_at = -1;
@@ -316,7 +307,7 @@ static void kill_actor(void)
 {
     if (!kills_actors || !sim_kill_worker_actor())
         return;
-    tell_story("kill-actor ");
+    mu_story_tell(&story, "kill-actor ");
     /* The jobs that it runs are cancelled with it; and if its process had just died, nobody is left
      * who could say that it had read nothing. */
     for (int i = 0; i < model.n_requests; i++) {
@@ -331,7 +322,7 @@ static void resize(void)
 {
     int size = 1 + sim_roll(4);
     const char *type = types[sim_roll(2)].name;
-    tell_story("resize(%d) ", size);
+    mu_story_tell(&story, "resize(%d) ", size);
     mu_check_ok(typed ? mu_pool_resize_type(pool, type, size) : mu_pool_resize(pool, size));
 }
 
@@ -343,7 +334,7 @@ static void act(void)
     else if (what < 72)
         cancel();
     else if (what < 77)
-        tell_story("%s", sim_kill_process() ? "kill " : "");
+        mu_story_tell(&story, "%s", sim_kill_process() ? "kill " : "");
     else if (what < 79)
         kill_actor();
     else if (what < 83)
@@ -469,7 +460,7 @@ static void start_pool(void *arg)
     if (mu_pool_start(sim_system(), arg, &made, &error) == MU_OK)
         pool = made;
     else
-        tell_story("no start: %s ", error.message);
+        mu_story_tell(&story, "no start: %s ", error.message);
     over = true;
     mu_error_clear(&error);
 }
@@ -522,7 +513,7 @@ static void end_pool(void)
         sim_set_trouble(0);
         demand(sim_run_until(all_serve), "a worker does not come back");
     }
-    tell_story("stop ");
+    mu_story_tell(&story, "stop ");
     closing = true;
     model.stopping_at = sim_now();
     run_apart(stop_pool, NULL, "the stop does not end");
@@ -546,7 +537,7 @@ static void play(uint64_t number)
                                     on_answered, on_died,    on_message};
     int fd = lowest_fd();
     seed = number;
-    told = 0;
+    story.length = 0;
     pool = NULL;
     closing = false;
     helpers = 0;
@@ -563,12 +554,12 @@ static void play(uint64_t number)
                                     .reset_ns = options.breaker_reset_ms * MU_MS};
     kills_actors = sim_percent(20) && !breaks;
     sim_set_trouble(sim_percent(40) && !breaks ? 5 + sim_roll(20) : 0);
-    tell_story("size %d%s queue %d ", options.size, typed ? " of two types" : "",
-               options.max_queue_size);
+    mu_story_tell(&story, "size %d%s queue %d ", options.size, typed ? " of two types" : "",
+                  options.max_queue_size);
     run_apart(start_pool, &options, "the start does not end");
     for (int i = 0; pool && i < ROUNDS; i++) {
         int n = 1 + sim_roll(3);
-        tell_story("\n    %" PRId64 ": ", sim_now() / MU_MS);
+        mu_story_tell(&story, "\n    %" PRId64 ": ", sim_now() / MU_MS);
         while (n-- > 0)
             act();
         sim_run(sim_now() + sim_roll(8) * MU_MS, sim_roll(STEPS));
@@ -585,7 +576,7 @@ MU_TEST(model, a_pool_does_what_the_reference_model_allows_whatever_happens, .ti
     const char *only = getenv("MUSTER_TEST_SEED");
     if (only) {
         play(strtoull(only, NULL, 10));
-        (void)fprintf(stderr, "# story of seed %s: %s\n", only, story);
+        (void)fprintf(stderr, "# story of seed %s: %s\n", only, story.text);
     } else {
         int64_t seeds = mu_test_size(MU_TEST_SANITIZED ? 300 : 3000, 10000);
         for (int64_t number = 1; number <= seeds; number++)

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pool/peer.h"
+#include "support/mu_dice.h"
 
 enum { WORKERS = 4, CALLERS_MOST = 4 * WORKERS, ROUNDS_MOST = 200000 };
 
@@ -30,13 +31,9 @@ static void begins(uint64_t token)
                  (unsigned long long)token);
 }
 
-/* splitmix64 */
 static int64_t jitter_of(uint64_t token)
 {
-    uint64_t x = token * UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (int64_t)((x ^ (x >> 31)) % (2 * JITTER_NS + 1)) - JITTER_NS;
+    return (int64_t)(mu_dice_mix(token) % (2 * JITTER_NS + 1)) - JITTER_NS;
 }
 
 static void judge(uint64_t token, mu_err err, const mu_value *result)

@@ -2,24 +2,12 @@
  * R7: a system and a pool are started, asked and stopped, again and again: two hundred times on
  * each push, ten thousand times with --full. What one of them leaves behind would add up.
  */
-#include <dirent.h>
 #include <unistd.h>
 
 #include "faults/fault_rig.h"
 #include "support/mu_marked.h"
 
 enum { RSS_MOST_KB = 1024 };
-
-static int count_in(const char *path)
-{
-    int n = 0;
-    DIR *dir = opendir(path);
-    mu_check(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
 
 /* With a worker of C: the processes that come and go cost less than what is looked at. */
 static void start_ask_stop(void)
@@ -43,14 +31,14 @@ MU_TEST(cycles, R7_starts_and_stops_without_end_leave_nothing, .timeout = 7200)
     for (int64_t i = 0; i < rounds; i++) {
         start_ask_stop();
         if (i == 0)
-            fds = count_in("/proc/self/fd");
-        mu_check_eq(count_in("/proc/self/fd"), fds);
+            fds = fault_count_in("/proc/self/fd");
+        mu_check_eq(fault_count_in("/proc/self/fd"), fds);
         if (i == warm) {
-            threads = count_in("/proc/self/task");
+            threads = fault_count_in("/proc/self/task");
             rss_kb = fault_rss_kb();
         }
     }
-    mu_wait_until(count_in("/proc/self/task") <= threads, 10000);
+    mu_wait_until(fault_count_in("/proc/self/task") <= threads, 10000);
     if (!MU_TEST_SANITIZED) /* they keep what was freed */
         mu_check_lt(fault_rss_kb() - rss_kb, RSS_MOST_KB);
     fprintf(stderr, "%lld rounds, %lld KiB more\n", (long long)rounds,

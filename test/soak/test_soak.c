@@ -13,7 +13,6 @@
  *
  * It takes what others leave of the processors (nice), because it runs beside other tests.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <math.h>
@@ -22,6 +21,7 @@
 
 #include "faults/fault_rig.h"
 #include "soak/live_bytes.h"
+#include "support/mu_dice.h"
 #include "support/mu_marked.h"
 
 enum { WORKERS = 4, CALLERS = 4, OUTSTANDING = 8, FAULT_EVERY_MS = 400 };
@@ -44,40 +44,28 @@ typedef struct soak {
     double rss_kb[SAMPLES], live_kb[SAMPLES];
 } soak;
 
-typedef struct dice {
-    uint64_t state;
-} dice;
-
-/* xorshift64*, S. Vigna 2016. */
-static unsigned roll(dice *d, unsigned sides)
-{
-    d->state ^= d->state >> 12;
-    d->state ^= d->state << 25;
-    d->state ^= d->state >> 27;
-    return (unsigned)((d->state * UINT64_C(2685821657736338717)) >> 33) % sides;
-}
-
 /* No two threads have the same. */
-static dice dice_of(const soak *s, unsigned thread)
+static mu_dice dice_of(const soak *s, unsigned thread)
 {
-    return (dice){(s->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) + thread * 7919 + 1};
+    return mu_dice_mix(s->seed * 1000003 + thread);
 }
 
 /* ---- what is asked for ---- */
 
 /* Its arguments; what it may end with beside what may happen to any request. */
-static mu_err choose(dice *d, mu_value *args, const char **ret_command)
+static mu_err choose(mu_dice *d, mu_value *args, const char **ret_command)
 {
     static const char *const ways[] = {"exit", "abort", "kill"};
     static const char *const lies[] = {"garbage", "length", "torn", "strays"};
-    unsigned face = roll(d, 1000); /* few deaths: a worker that dies too often has to wait */
+    int face = mu_dice_roll(d, 1000); /* few deaths: a worker that dies too often has to wait */
     if (face < 600) {
         *ret_command = "echo";
         return mu_value_pack(args, NULL, "{s:i, s:s}", "n", (int)face, "text", "what comes back");
     }
     if (face < 900) {
         *ret_command = "late"; /* 0 to 30 ms, and the timeout is 20 */
-        return mu_value_pack(args, NULL, "{s:f, s:i}", "seconds", roll(d, 30) / 1000.0, "token", 1);
+        return mu_value_pack(args, NULL, "{s:f, s:i}", "seconds", mu_dice_roll(d, 30) / 1000.0,
+                             "token", 1);
     }
     if (face < 940) {
         *ret_command = "no_such_command";
@@ -93,12 +81,12 @@ static mu_err choose(dice *d, mu_value *args, const char **ret_command)
     }
     if (face < 999) {
         *ret_command = "lie";
-        return mu_value_pack(args, NULL, "{s:s}", "how", lies[roll(d, 4)]);
+        return mu_value_pack(args, NULL, "{s:s}", "how", lies[mu_dice_roll(d, 4)]);
     }
     *ret_command = "die";
     /* Each another request: the same one would be quarantined, and the faults are to go on. */
-    return mu_value_pack(args, NULL, "{s:s, s:i, s:i}", "how", ways[roll(d, 3)], "code", SIGSEGV,
-                         "token", (int)roll(d, 1u << 30));
+    return mu_value_pack(args, NULL, "{s:s, s:i, s:i}", "how", ways[mu_dice_roll(d, 3)], "code",
+                         SIGSEGV, "token", mu_dice_roll(d, 1 << 30));
 }
 
 static void check_outcome(const soak *s, const char *command, mu_err err)
@@ -110,12 +98,12 @@ static void check_outcome(const soak *s, const char *command, mu_err err)
                  mu_err_name(err));
 }
 
-static mu_execute_options options_of(dice *d)
+static mu_execute_options options_of(mu_dice *d)
 {
     mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
-    options.execution_timeout_ms = roll(d, 4) ? 5000 : 20;
-    options.idempotent = roll(d, 2);
-    options.priority = (int)roll(d, 200) - 100;
+    options.execution_timeout_ms = mu_dice_roll(d, 4) ? 5000 : 20;
+    options.idempotent = mu_dice_roll(d, 2);
+    options.priority = mu_dice_roll(d, 200) - 100;
     return options;
 }
 
@@ -129,7 +117,7 @@ static void *call(void *arg)
 {
     const caller *c = arg;
     soak *s = c->soak;
-    dice d = dice_of(s, c->number);
+    mu_dice d = dice_of(s, c->number);
     while (mu_test_now_ms() < s->end_ms) {
         mu_value args = MU_VALUE_INIT, result = MU_VALUE_INIT;
         const char *command;
@@ -159,7 +147,7 @@ static void *submit(void *arg)
 {
     const caller *c = arg;
     soak *s = c->soak;
-    dice d = dice_of(s, c->number);
+    mu_dice d = dice_of(s, c->number);
     while (mu_test_now_ms() < s->end_ms) {
         mu_value args = MU_VALUE_INIT;
         const char *command;
@@ -175,7 +163,7 @@ static void *submit(void *arg)
             check_outcome(s, command, err);
             atomic_fetch_add(&s->told, 1);
             atomic_fetch_sub(&s->outstanding, 1);
-        } else if (roll(&d, 8) == 0) {
+        } else if (mu_dice_roll(&d, 8) == 0) {
             (void)mu_job_cancel(s->rig.pool.pool, job);
         }
         mu_value_clear(&args);
@@ -185,15 +173,15 @@ static void *submit(void *arg)
 
 /* ---- faults from outside ---- */
 
-static void hit_a_worker(soak *s, dice *d)
+static void hit_a_worker(soak *s, mu_dice *d)
 {
     static const int signals[] = {SIGKILL, SIGSEGV, SIGTERM, SIGSTOP};
     mu_worker_info *workers;
     size_t count;
     mu_check_ok(mu_pool_workers(s->rig.pool.pool, &workers, &count));
     mu_check_gt(count, 0u);
-    const mu_worker_info *w = &workers[roll(d, (unsigned)count)];
-    int sig = signals[roll(d, 4)];
+    const mu_worker_info *w = &workers[mu_dice_roll(d, (int)count)];
+    int sig = signals[mu_dice_roll(d, 4)];
     /* One that is stopped while it starts is found out by its start-up timeout alone: C4, C5. */
     bool serves = w->state == MU_WORKER_IDLE || w->state == MU_WORKER_BUSY;
     if (w->os_pid > 0 && (serves || sig != SIGSTOP) && kill(w->os_pid, sig) == 0)
@@ -202,11 +190,11 @@ static void hit_a_worker(soak *s, dice *d)
 }
 
 /* Killed, it takes all workers along; stopped, it is continued when it is missed. */
-static void hit_the_warden(soak *s, dice *d)
+static void hit_the_warden(soak *s, mu_dice *d)
 {
     mu_tracking_info info;
     mu_check_ok(mu_tracking_info_get(s->rig.pool.system, &info));
-    if (info.warden_pid > 0 && kill(info.warden_pid, roll(d, 2) ? SIGKILL : SIGSTOP) == 0)
+    if (info.warden_pid > 0 && kill(info.warden_pid, mu_dice_roll(d, 2) ? SIGKILL : SIGSTOP) == 0)
         atomic_fetch_add(&s->wardens, 1);
 }
 
@@ -223,17 +211,17 @@ static void *harm(void *arg)
 {
     const caller *c = arg;
     soak *s = c->soak;
-    dice d = dice_of(s, c->number);
+    mu_dice d = dice_of(s, c->number);
     while (mu_test_now_ms() < s->end_ms) {
-        int64_t next = mu_test_now_ms() + (int64_t)roll(&d, 2 * FAULT_EVERY_MS);
+        int64_t next = mu_test_now_ms() + mu_dice_roll(&d, 2 * FAULT_EVERY_MS);
         (void)mu_poll_until(mu_test_now_ms() >= next, 10000);
-        unsigned face = roll(&d, 100);
+        int face = mu_dice_roll(&d, 100);
         if (face < 75)
             hit_a_worker(s, &d);
         else if (face < 82)
             hit_the_warden(s, &d);
         else if (face < 94)
-            mu_check_ok(mu_pool_resize(s->rig.pool.pool, 2 + (int)roll(&d, 5)));
+            mu_check_ok(mu_pool_resize(s->rig.pool.pool, 2 + mu_dice_roll(&d, 5)));
         else
             restart_by_turns(s);
     }
@@ -242,17 +230,6 @@ static void *harm(void *arg)
 
 /* ---- what has to be flat ---- */
 
-static int count_in(const char *path)
-{
-    int n = 0;
-    DIR *dir = opendir(path);
-    mu_check(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
 typedef struct figures {
     int fds, threads;
     int64_t rss_kb, live_kb;
@@ -260,8 +237,8 @@ typedef struct figures {
 
 static figures take_figures(void)
 {
-    return (figures){count_in("/proc/self/fd"), count_in("/proc/self/task"), fault_rss_kb(),
-                     live_bytes() / 1024};
+    return (figures){fault_count_in("/proc/self/fd"), fault_count_in("/proc/self/task"),
+                     fault_rss_kb(), live_bytes() / 1024};
 }
 
 /* A worker that was stopped while it was idle is found out by its next request. */
