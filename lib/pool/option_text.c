@@ -22,6 +22,9 @@ typedef struct word_value {
 static const word_value byte_units[] = {
     {"KiB", UINT64_C(1) << 10}, {"MiB", UINT64_C(1) << 20}, {"GiB", UINT64_C(1) << 30}};
 
+/* The same, behind what a size may be. */
+#define IN_UNITS " bytes, or with a unit: KiB, MiB, GiB"
+
 static const word_value resources[] = {{"as", RLIMIT_AS},
                                        {"core", RLIMIT_CORE},
                                        {"cpu", RLIMIT_CPU},
@@ -218,24 +221,39 @@ static const char *take_limit(const char *text, uint64_t *ret)
     return take_size(text, ret);
 }
 
-/* NAME=soft or NAME=soft:hard. */
-static bool read_limit(const char *text, mu_rlimit *ret)
+/* NAME=soft or NAME=soft:hard; what is wrong with it, NULL: nothing. */
+static const char *read_limit(const char *text, mu_rlimit *ret)
 {
     size_t length = strcspn(text, "=");
+    if (!text[length])
+        return "has no =";
     for
         EACH(resource, resources)
         {
-            if (strlen(resource->word) != length || strncmp(text, resource->word, length) != 0 ||
-                !text[length])
+            if (strlen(resource->word) != length || strncmp(text, resource->word, length) != 0)
                 continue;
             const char *rest = take_limit(text + length + 1, &ret->soft);
             ret->resource = (int)resource->value;
             ret->hard = ret->soft;
             if (rest && *rest == ':')
                 rest = take_limit(rest + 1, &ret->hard);
-            return rest && !*rest && ret->soft <= ret->hard;
+            if (!rest || *rest)
+                return "has a value that is no number, number with KiB, MiB or GiB, or infinity";
+            return ret->soft <= ret->hard ? NULL : "has a soft limit above the hard one";
         }
-    return false;
+    return "names no limit of setrlimit(2)";
+}
+
+/* The first of the words that is wrong, and why. */
+static mu_err refuse_limit(const mu__option *option, const char *word, const char *why,
+                           mu_error *error)
+{
+    char shown[60];
+    (void)mu__escape(shown, sizeof shown, word, strlen(word), MU__ESCAPE_LINE);
+    return mu_error_set(error, MU_EINVAL,
+                        "pool option %s: '%s' %s; allowed are at most %d of NAME=soft or "
+                        "NAME=soft:hard, as in nofile=1024 as=2GiB",
+                        option->name, shown, why, MU__WP_RLIMITS_MAX);
 }
 
 static mu_err read_limits(const mu__option *option, const char *text, mu_pool_options *options,
@@ -247,14 +265,17 @@ static mu_err read_limits(const mu__option *option, const char *text, mu_pool_op
     mu_err err = split(option, text, &words, error);
     if (err != MU_OK)
         return err;
-    while (count < MU__WP_RLIMITS_MAX && words[count] && read_limit(words[count], limits + count))
-        count++;
-    bool all = !words[count];
+    while (err == MU_OK && words[count]) {
+        const char *why = count < MU__WP_RLIMITS_MAX ? read_limit(words[count], limits + count)
+                                                     : "is one too many";
+        if (why)
+            err = refuse_limit(option, words[count], why, error);
+        else
+            count++;
+    }
     free(words);
-    if (!all)
-        return refuse(option, text,
-                      "at most 16 of NAME=soft or NAME=soft:hard, named as in nofile=1024 as=2GiB",
-                      error);
+    if (err != MU_OK)
+        return err;
     mu_rlimit *copy = calloc(count + 1, sizeof *copy);
     if (!copy)
         return MU_ENOMEM;
@@ -285,8 +306,10 @@ static mu_err read_value(const mu__option *option, const char *text, mu_pool_opt
 {
     if (mu__option_numeric(option)) {
         int64_t value;
-        char allowed[128];
-        mu__option_allowed(option, allowed, sizeof allowed);
+        char range[128], allowed[192];
+        mu__option_allowed(option, range, sizeof range);
+        (void)snprintf(allowed, sizeof allowed, "%s%s", range,
+                       option->type == MU__OPTION_BYTES ? IN_UNITS : "");
         if (!read_numeric(option, text, &value))
             return refuse(option, text, allowed, error);
         mu__option_set_number(option, options, value);

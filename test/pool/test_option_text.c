@@ -31,6 +31,18 @@ static void check_refused(const char *name, const char *text)
     mu_check(!block && !mu__option_is_set(mu__option_find(name), &options));
 }
 
+/* The same, and the message ends with it. */
+static void check_told(const char *name, const char *text, const char *expected)
+{
+    mu_pool_options options = MU_POOL_OPTIONS_INIT;
+    mu_error error = MU_ERROR_INIT;
+    void *block = NULL;
+    mu_err err = mu__option_read(mu__option_find(name), text, &options, &block, &error);
+    mu_check_msg(err == MU_EINVAL, "%s = %s: %s", name, text, mu_err_name(err));
+    mu_check_contains(error.message, expected);
+    mu_error_clear(&error);
+}
+
 static void check_number(const char *name, const char *text, int64_t expected)
 {
     mu_pool_options options;
@@ -74,6 +86,13 @@ MU_TEST(option_text, a_size_may_have_a_binary_unit)
                                       "17179869185GiB" /* both 1 if cut to 64 bits */};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         check_refused("max_frame", bad[i]);
+}
+
+MU_TEST(option_text, a_size_in_an_unknown_unit_is_refused_with_the_units_there_are)
+{
+    check_told("max_rss", "8GB", "max_rss is '8GB'; allowed are 0 to ");
+    check_told("max_rss", "8GB", " bytes, or with a unit: KiB, MiB, GiB");
+    check_told("max_frame", "64M", " bytes, or with a unit: KiB, MiB, GiB");
 }
 
 MU_TEST(option_text, a_choice_is_one_of_its_words)
@@ -142,6 +161,23 @@ MU_TEST(option_text, limits_are_named_and_soft_is_no_more_than_hard)
     free(block);
     (void)strcat(many, "cpu=1");
     check_refused("rlimits", many);
+}
+
+MU_TEST(option_text, the_limit_that_is_wrong_is_named_with_what_is_wrong_with_it)
+{
+    static const char form[] = "; allowed are at most 16 of NAME=soft or NAME=soft:hard";
+    check_told("rlimits", "core=0 nofiles=3 as=1", "rlimits: 'nofiles=3' names no limit");
+    check_told("rlimits", "core=0 nofiles=3 as=1", form);
+    check_told("rlimits", "core=0 nofile", "rlimits: 'nofile' has no =");
+    check_told("rlimits", "core=0 as=8GB cpu", "rlimits: 'as=8GB' has a value that is no number");
+    check_told("rlimits", "core=1:", "rlimits: 'core=1:' has a value that is no number");
+    check_told("rlimits", "as=1 core=3:2", "rlimits: 'core=3:2' has a soft limit above the hard");
+    check_told("rlimits", "=1", "rlimits: '=1' names no limit");
+    char many[160] = "";
+    for (int i = 0; i < 16; i++)
+        (void)strcat(many, "cpu=1 ");
+    (void)strcat(many, "stack=2 core");
+    check_told("rlimits", many, "rlimits: 'stack=2' is one too many");
 }
 
 MU_TEST(option_text, what_the_options_own_check_refuses_leaves_nothing_behind)
