@@ -277,7 +277,8 @@ void mu_pool_stop(mu_pool *pool);
 /*
  * Changes the number of workers while the pool runs. Workers that are too many leave, idle ones at
  * once, busy ones after their request; those that are missing are started. Returns before that is
- * done: mu_pool_stats_get tells. MU_EINVAL (1 to 1,024), MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EFORKED.
+ * done: mu_pool_stats_get tells, and the events pool.resize and pool.scale. MU_EINVAL (1 to 1,024),
+ * MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EFORKED.
  */
 mu_err mu_pool_resize(mu_pool *pool, int size);
 

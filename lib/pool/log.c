@@ -1,7 +1,7 @@
 /*
  * What a pool says of itself as a whole, and in the log besides its events (base/log.h): each
- * request, at level debug. Called by pool.c, gate.c and table.c; with the outcome of a request
- * before its caller hears of it.
+ * request, at level debug. Called by pool.c, gate.c, table.c and upkeep.c; with the outcome of a
+ * request before its caller hears of it.
  *
  * Requests are lines and no events: an event for each would cost those who have a hook for the
  * others. For programs the option trace_requests keeps the same.
@@ -30,6 +30,13 @@ void mu__pool_log_close(mu_pool *pool)
 void mu__pool_tell(mu_pool *pool, const char *event, const char *key, int64_t value)
 {
     MU__EMIT(mu__hook(pool->system), event, MU__M({key, value}), MU__D({"pool", pool->name}));
+}
+
+void mu__pool_tell_number(mu_pool *pool, const mu__type *type, const char *event, const char *key,
+                          int64_t value, int64_t before)
+{
+    MU__EMIT(mu__hook(pool->system), event, MU__M({key, value}, {"before", before}),
+             MU__D({"pool", pool->name}, {"type", type->name}));
 }
 
 void mu__pool_log_request(mu_pool *pool, const mu__call_plan *plan, const mu__result *result)

@@ -204,6 +204,9 @@ void mu__pool_log_open(mu_pool *pool);
 void mu__pool_log_close(mu_pool *pool);
 /* Emits an event of the pool with one number. Without the lock, from inside. */
 void mu__pool_tell(mu_pool *pool, const char *event, const char *key, int64_t value);
+/* The same for a number of workers of one type that has changed. */
+void mu__pool_tell_number(mu_pool *pool, const mu__type *type, const char *event, const char *key,
+                          int64_t value, int64_t before);
 /* The outcome of a request, if somebody wants to see them. Without the lock. */
 void mu__pool_log_request(mu_pool *pool, const mu__call_plan *plan, const mu__result *result);
 

@@ -206,7 +206,8 @@ static void begin_type(mu_pool *pool, mu__type *type, const mu_pool_options *who
     for (int i = 0; whole->weights && whole->weights[i]; i++)
         type->weights[i] = (uint8_t)atoi(whole->weights[i]); /* checked */
     type->options.weights = NULL;                            /* the caller's */
-    type->scale = mu__scale_limits_of(&type->options, type->options.size);
+    type->size = type->options.size;
+    type->scale = mu__scale_limits_of(&type->options, type->size);
     mu__queue_init(&type->queue);
     mu__affinity_init(&type->affinity, mu__sys(pool->system),
                       (size_t)pool->options.affinity_sessions,

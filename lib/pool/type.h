@@ -49,6 +49,7 @@ typedef struct mu__type {
     mu__recycle_limits limits;
     uint8_t weights[MU__TYPE_WORKERS_MOST]; /* of its workers, in the order in which they came */
     /* Guarded by the pool's lock. */
+    int size;               /* the option, or what it was set to since */
     mu__scale_limits scale; /* between which numbers of workers the load decides */
     int wanted;             /* how many of its slots are wanted */
     int n_weighed;          /* how many weights have been given out */

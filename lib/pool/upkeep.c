@@ -300,9 +300,34 @@ static bool take_step(mu_pool *pool, const step *s)
     return false;
 }
 
+/* How many workers each type wants. */
+typedef struct wants {
+    int of[MU__TYPES_MOST];
+} wants;
+
+static wants wants_of(mu_pool *pool)
+{
+    wants w;
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->n_types; i++)
+        w.of[i] = pool->types[i].wanted;
+    mu_lock_release(&pool->lock);
+    return w;
+}
+
+static void tell_changes(mu_pool *pool, const wants *before)
+{
+    wants now = wants_of(pool);
+    for (int i = 0; i < pool->n_types; i++)
+        if (now.of[i] != before->of[i])
+            mu__pool_tell_number(pool, &pool->types[i], "pool.scale", "workers", now.of[i],
+                                 before->of[i]);
+}
+
 void mu__upkeep(mu_pool *pool)
 {
     bool going = true;
+    wants before = wants_of(pool);
     weigh_all(pool);
     mu__circuit_review(pool);
     mu__health_check_all(pool);
@@ -317,6 +342,7 @@ void mu__upkeep(mu_pool *pool)
         mu__after_do(pool, &after);
         going = s.again && take_step(pool, &s);
     }
+    tell_changes(pool, &before);
 }
 
 /* ---- what the user asks for --------------------------------------------------------------- */
@@ -339,11 +365,15 @@ static mu_err resize(mu_pool *pool, mu__type *type, int size)
     mu_err err = mu__phase_error(pool->phase);
     if (err == MU_OK && !fits_locked(pool, type, limits.most))
         err = MU_EINVAL;
+    int before = type->size;
     if (err == MU_OK) {
+        type->size = size;
         type->scale = limits;
         mu__upkeep_by_locked(pool, now);
     }
     mu_lock_release(&pool->lock);
+    if (err == MU_OK && size != before)
+        mu__pool_tell_number(pool, type, "pool.resize", "size", size, before);
     return err;
 }
 

@@ -4,6 +4,8 @@
 
 #include "pool/pool_rig.h"
 
+enum { PATIENCE_MS = 60000 };
+
 /* The lines that were heard, whole ones, as many as there is room for. */
 typedef struct heard {
     pthread_mutex_t lock;
@@ -95,6 +97,24 @@ MU_TEST(log, at_debug_it_tells_each_request_before_its_caller_hears_of_it)
     mu_check(has(&h, "info pool.resume pool=pool queued=0"));
     mu_check_ok(mu_pool_drain(rig.pool, MU_INFINITY));
     mu_check(has(&h, "info pool.drain pool=pool requests=0"));
+    rig_stop(&rig);
+}
+
+MU_TEST(log, a_new_size_is_told_with_the_old_one_and_what_comes_of_it_too)
+{
+    pool_rig rig;
+    heard h;
+    prepare(&rig, &h, MU_LOG_INFO);
+    mu_check_ok(rig_open(&rig));
+    mu_check_ok(mu_pool_resize(rig.pool, 1)); /* what it is */
+    mu_check_err(mu_pool_resize(rig.pool, 0), MU_EINVAL);
+    mu_check(!has(&h, "pool.resize"));
+    mu_check_ok(mu_pool_resize(rig.pool, 3));
+    mu_check(has(&h, "info pool.resize pool=pool type=\"\" size=3 before=1\n"));
+    mu_wait_until(has(&h, "info pool.scale pool=pool type=\"\" workers=3 before="), PATIENCE_MS);
+    mu_check_ok(mu_pool_resize(rig.pool, 2));
+    mu_check(has(&h, "info pool.resize pool=pool type=\"\" size=2 before=3\n"));
+    mu_wait_until(has(&h, "info pool.scale pool=pool type=\"\" workers=2 before=3\n"), PATIENCE_MS);
     rig_stop(&rig);
 }
 
