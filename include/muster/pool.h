@@ -445,11 +445,11 @@ void mu_pool_stats_get(mu_pool *pool, mu_pool_stats *ret_stats);
 /*
  * Asks every idle worker whether it still answers, and tells how the pool is. Degraded: fewer
  * workers serve than there should be or some are held by their circuit, more than 5 % of the
- * requests failed, some waited in vain for a worker, or the circuit breaker is half open.
- * Unhealthy: no worker serves, or the breaker is open. The rates are of one to two minutes before,
- * or of the time since the check before if that is longer. MU_ESHUTDOWN, MU_EUNAVAILABLE,
- * MU_EKILLED, MU_EFORKED, MU_ESELF (called from a callback of the pool), MU_EINVAL. Blocks for
- * twice health_check_timeout_ms at most.
+ * requests failed (those that were cancelled do not count), some waited in vain for a worker, or
+ * the circuit breaker is half open. Unhealthy: no worker serves, or the breaker is open. The rates
+ * are of one to two minutes before, or of the time since the check before if that is longer.
+ * MU_ESHUTDOWN, MU_EUNAVAILABLE, MU_EKILLED, MU_EFORKED, MU_ESELF (called from a callback of the
+ * pool), MU_EINVAL. Blocks for twice health_check_timeout_ms at most.
  */
 mu_err mu_pool_health_check(mu_pool *pool, mu_pool_health *ret_health);
 

@@ -127,7 +127,7 @@ typedef struct mu_pool_health {
     mu_health status;
     int serving;       /* workers that are ready, idle or busy */
     int unhealthy;     /* that were found so, and are being replaced */
-    double error_rate; /* of the requests that ended lately, 0..1 */
+    double error_rate; /* of the requests that ended lately and were not cancelled, 0..1 */
     char reasons[256]; /* why it is not healthy; else empty */
 } mu_pool_health;
 

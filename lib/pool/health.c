@@ -156,13 +156,19 @@ static bool are_checked(mu_pool *pool)
     return true;
 }
 
+/* What a caller took back itself says nothing about the pool, one way or the other. */
+static uint64_t failed_locked(const mu_pool *pool) MU_REQUIRES(&pool->lock)
+{
+    return pool->stats.errors - pool->stats.cancelled;
+}
+
 /* The counters at the beginning of the window; it is moved on when it has become old. */
 static mu__health_mark window_locked(mu_pool *pool, int64_t now) MU_REQUIRES(&pool->lock)
 {
     mu__health_mark mark = pool->health.window;
     if (now - pool->health.latest.at >= WINDOW_NS) {
         pool->health.window = pool->health.latest;
-        pool->health.latest = (mu__health_mark){now, pool->stats.succeeded, pool->stats.errors,
+        pool->health.latest = (mu__health_mark){now, pool->stats.succeeded, failed_locked(pool),
                                                 pool->stats.queue_timeouts};
     }
     return mark;
@@ -216,10 +222,10 @@ static void count_requests_locked(mu_pool *pool, int64_t now, mu_pool_health *he
 {
     char text[96];
     mu__health_mark since = window_locked(pool, now);
-    uint64_t errors = pool->stats.errors - since.errors;
-    uint64_t all = errors + pool->stats.succeeded - since.succeeded;
+    uint64_t failed = failed_locked(pool) - since.failed;
+    uint64_t all = failed + pool->stats.succeeded - since.succeeded;
     uint64_t late = pool->stats.queue_timeouts - since.queue_timeouts;
-    health->error_rate = all > 0 ? (double)errors / (double)all : 0.0;
+    health->error_rate = all > 0 ? (double)failed / (double)all : 0.0;
     (void)snprintf(text, sizeof text, "%.1f %% of the requests failed", health->error_rate * 100.0);
     if (health->error_rate > ERROR_RATE_MOST)
         add_reason(health, MU_HEALTH_DEGRADED, text);

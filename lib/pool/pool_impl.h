@@ -47,7 +47,7 @@ enum { MU__WORKERS_MOST = 1024 };
 /* The counters at some moment, to tell what has happened since. */
 typedef struct mu__health_mark {
     int64_t at;
-    uint64_t succeeded, errors, queue_timeouts;
+    uint64_t succeeded, failed, queue_timeouts;
 } mu__health_mark;
 
 /* A thread that waits for the pool as a whole; on its owner's stack. */

@@ -132,6 +132,34 @@ MU_TEST(health, checks_in_between_requests_disturb_none)
     rig_stop(&rig);
 }
 
+MU_TEST(health, what_callers_have_cancelled_says_nothing_about_the_pool)
+{
+    enum { CANCELLED = 5 };
+    pool_rig rig;
+    mu_future *futures[CANCELLED];
+    rig_start(&rig, 1);
+    mu_pool_pause(rig.pool);
+    for (int i = 0; i < CANCELLED; i++)
+        mu_check_ok(mu_pool_submit_future(rig.pool, "ping", NULL, NULL, &futures[i]));
+    for (int i = 0; i < CANCELLED; i++) {
+        mu_check_ok(mu_future_cancel(futures[i]));
+        mu_check_err(mu_future_wait(futures[i], MU_INFINITY, NULL, NULL), MU_ECANCELLED);
+        mu_future_free(&futures[i]);
+    }
+    mu_pool_resume(rig.pool);
+    mu_wait_until(stats_of(&rig).cancelled == CANCELLED, PATIENCE_MS);
+    mu_pool_health health = health_of(&rig);
+    mu_check_str(health.reasons, "");
+    mu_check_eq(health.status, MU_HEALTH_HEALTHY);
+    for (int i = 0; i < 19; i++)
+        mu_check_ok(rig_run(&rig, "ping"));
+    mu_check_err(rig_run(&rig, "raise"), MU_EWORKER);
+    health = health_of(&rig);
+    mu_check_eq(health.status, MU_HEALTH_HEALTHY);
+    mu_check(health.error_rate == 0.05); /* they are not of the others either */
+    rig_stop(&rig);
+}
+
 MU_TEST(health, failing_requests_and_vain_waits_degrade_a_pool_and_no_worker_makes_it_unhealthy)
 {
     pool_rig rig;
