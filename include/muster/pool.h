@@ -425,7 +425,10 @@ typedef struct mu_job_done {
     int64_t queued_ns, executed_ns;
 } mu_job_done;
 
-/* The same; the outcome comes as a message with `tag` and a mu_job_done to `pid`. */
+/*
+ * The same; the outcome comes as a message with `tag` and a mu_job_done to `pid`. If that actor ends
+ * before it, the request is cancelled. MU_ENOPROC: it has ended already.
+ */
 mu_err mu_pool_submit_to(mu_pool *pool, const char *command, const mu_value *args,
                          const mu_execute_options *options, mu_pid pid, uint64_t tag,
                          mu_job *ret_job);

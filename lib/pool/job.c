@@ -10,6 +10,10 @@
  *
  * Who frees a job: whoever tells its outcome, right after. It is told exactly once because exactly
  * one of those ways has taken its ticket (out of the queue, or as served).
+ *
+ * A job whose outcome goes to an actor ends with that one: a death hook cancels it. The hook may be
+ * running in the thread of whoever killed the actor while the outcome is told; so job and pool are
+ * then held once more for it (`watched`), and it lets go of both itself.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +38,9 @@ struct mu__job {
     void *ctx;
     mu_pid pid;
     uint64_t tag;
+    mu__death_hook hook; /* of `pid` */
+    bool watched;        /* the hook was set; constant when the job is placed */
+    _Atomic int refs;    /* the job itself, and its hook */
     mu__node *news; /* with a mu_job_done, for `pid`; NULL: there is a callback, or it is told */
 };
 
@@ -47,12 +54,34 @@ const mu_pool *mu__pool_telling(void)
 
 /* ---- telling ------------------------------------------------------------------------------ */
 
-static void job_free(mu__job *job)
+static void job_unref(mu__job *job)
 {
+    if (atomic_fetch_sub(&job->refs, 1) != 1)
+        return;
     mu_value_clear(&job->args);
     mu__node_free(job->news);
     free(job->strings);
     free(job);
+}
+
+/* Its actor's death is of no more interest. False: the hook has run, or runs, and does the rest. */
+static bool unwatch(mu__job *job)
+{
+    if (!job->watched || !mu__hook_remove(job->pid, &job->hook))
+        return false;
+    atomic_fetch_sub(&job->refs, 1); /* never the last: the job's own is left */
+    return true;
+}
+
+/* Nobody finds it any more, and no alarm goes off for it. */
+static void withdraw_job(mu_pool *pool, mu__job *job)
+{
+    bool unwatched = unwatch(job);
+    mu_lock_acquire(&pool->lock);
+    mu__table_remove(&pool->jobs, &job->entry);
+    pool->inside -= unwatched; /* never the last: the request's own is left */
+    mu_lock_release(&pool->lock);
+    (void)mu__alarm_cancel(pool->system, &job->alarm);
 }
 
 static void done_free(void *data)
@@ -126,10 +155,7 @@ static void tell_by_callback(mu__job *job, mu_err err, const mu__reply *reply)
 static void finish_job(mu__job *job, mu_err err, mu__reply *reply, bool has_worker)
 {
     mu_pool *pool = job->pool;
-    mu_lock_acquire(&pool->lock);
-    mu__table_remove(&pool->jobs, &job->entry);
-    mu_lock_release(&pool->lock);
-    (void)mu__alarm_cancel(pool->system, &job->alarm);
+    withdraw_job(pool, job);
     if (err != MU_OK) {
         err = mu__fall_back(pool, &job->plan, err, reply, &job->result);
         if (err != MU_OK)
@@ -147,7 +173,7 @@ static void finish_job(mu__job *job, mu_err err, mu__reply *reply, bool has_work
     mu_value_clear(&reply->result);
     mu_error_clear(&reply->error);
     mu__result result = job->result;
-    job_free(job);
+    job_unref(job);
     mu__pool_leave(pool, NULL, &result);
 }
 
@@ -329,6 +355,7 @@ static mu_err job_new(mu_pool *pool, const mu__call_plan *plan, mu__job **ret_jo
     mu__job *job = mu__sys(pool->system)->alloc(sizeof *job);
     if (!job)
         return MU_ENOMEM;
+    atomic_store(&job->refs, 1);
     job->pool = pool;
     job->plan = *plan;
     job->alarm.fire = time_over;
@@ -355,16 +382,47 @@ static mu_err enter_job(mu_pool *pool, mu__job *job)
     mu_lock_acquire(&pool->lock);
     job->id = ++pool->next_job;
     mu_err err = mu__table_insert(&pool->jobs, &job->entry, &job->id, sizeof job->id);
+    if (err == MU_OK && !job->callback)
+        pool->inside++; /* for the hook */
     mu_lock_release(&pool->lock);
     return err;
 }
 
-static void withdraw_job(mu_pool *pool, mu__job *job)
+static mu_err cancel_job(mu_pool *pool, mu_job id)
 {
     mu_lock_acquire(&pool->lock);
-    mu__table_remove(&pool->jobs, &job->entry);
+    mu__table_entry *entry = mu__table_find(&pool->jobs, &id, sizeof id);
+    mu__job *job = entry ? MU__TABLE_OBJECT(entry, mu__job, entry) : NULL;
+    bool waiting = job && mu__ticket_cancel_locked(pool, &job->ticket);
     mu_lock_release(&pool->lock);
-    (void)mu__alarm_cancel(pool->system, &job->alarm);
+    if (waiting)
+        fail_job(job, MU_ECANCELLED); /* else it may be gone already */
+    return job ? MU_OK : MU_ENOTFOUND;
+}
+
+/* In the thread that dies, or kills; the job may have its outcome, but is there. */
+static void on_death(mu__death_hook *hook, mu_pid pid)
+{
+    (void)pid;
+    mu__job *job = (mu__job *)((char *)hook - offsetof(mu__job, hook));
+    mu_pool *pool = job->pool;
+    (void)cancel_job(pool, job->id);
+    job_unref(job);
+    mu__pool_let_go(pool);
+}
+
+/* MU_ENOPROC: it is dead already. */
+static mu_err watch(mu_pool *pool, mu__job *job)
+{
+    atomic_store(&job->refs, 2);
+    job->hook.run = on_death;
+    mu_err err = mu__hook_add(job->pid, &job->hook);
+    job->watched = err == MU_OK;
+    if (!job->watched) {
+        atomic_store(&job->refs, 1); /* the hook never had it */
+        mu__pool_let_go(pool);
+    }
+    return err;
 }
 
 /*
@@ -379,6 +437,12 @@ static mu_err start_job(mu_pool *pool, mu__job *job, mu_err refusal, mu_job *ret
         return err;
     if (ret_job)
         *ret_job = job->id;
+    if (!job->callback)
+        err = watch(pool, job);
+    if (err != MU_OK) {
+        withdraw_job(pool, job);
+        return err;
+    }
     if (refusal != MU_OK) { /* the fallback answers, where it may take its time */
         fail_job(job, refusal);
         return MU_OK;
@@ -392,7 +456,7 @@ static mu_err start_job(mu_pool *pool, mu__job *job, mu_err refusal, mu_job *ret
                                job->plan.options.queue_timeout_ms >= 0, &served);
     if (err != MU_OK) {
         withdraw_job(pool, job);
-        return err;
+        return err == MU_ECANCELLED ? MU_ENOPROC : err; /* only the hook knows it yet */
     }
     if (served)
         mu__job_dispatch(job);
@@ -433,7 +497,7 @@ static mu_err submit(mu_pool *pool, const char *command, const mu_value *args,
         if (err == MU_OK)
             err = start_job(pool, job, refusal, ret_job);
         if (err != MU_OK)
-            job_free(job);
+            job_unref(job);
     }
     if (err != MU_OK) {
         result.err = err;
@@ -471,12 +535,5 @@ mu_err mu_job_cancel(mu_pool *pool, mu_job id)
         return MU_EINVAL;
     if (mu__usable(pool->system) == MU_EFORKED)
         return MU_EFORKED;
-    mu_lock_acquire(&pool->lock);
-    mu__table_entry *entry = mu__table_find(&pool->jobs, &id, sizeof id);
-    mu__job *job = entry ? MU__TABLE_OBJECT(entry, mu__job, entry) : NULL;
-    bool waiting = job && mu__ticket_cancel_locked(pool, &job->ticket);
-    mu_lock_release(&pool->lock);
-    if (waiting)
-        fail_job(job, MU_ECANCELLED); /* else it may be gone already */
-    return job ? MU_OK : MU_ENOTFOUND;
+    return cancel_job(pool, id);
 }

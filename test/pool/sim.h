@@ -95,6 +95,10 @@ void sim_set_trouble(int percent);
 bool sim_kill_process(void);
 /* A random worker's actor is killed. */
 bool sim_kill_worker_actor(void);
+/* An actor that is sent outcomes (sim_watch.told). */
+mu_pid sim_somebody(void);
+/* It dies, and another one takes its place. */
+void sim_somebody_dies(void);
 
 /* ---- between the files of this world ------------------------------------------------------ */
 

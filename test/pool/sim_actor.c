@@ -60,7 +60,7 @@ static timer timers[TIMERS_MOST];
 static mu_timer last_timer;
 static mu_pid tree, root;
 static bool tree_ends;
-static mu__death_hook *tree_hook;
+static mu__death_hook *tree_hook, *somebodys_hooks;
 
 /* ---- life --------------------------------------------------------------------------------- */
 
@@ -547,9 +547,43 @@ mu_err __wrap_mu_dynamic_supervisor_start_child(mu_pid supervisor, const mu_chil
 mu_err __wrap_mu__hook_add(mu_pid pid, mu__death_hook *hook);
 mu_err __wrap_mu__hook_add(mu_pid pid, mu__death_hook *hook)
 {
-    (void)pid;
-    tree_hook = hook;
+    if (mu_pid_equal(pid, sim_somebody())) {
+        hook->next = somebodys_hooks;
+        hook->link = &somebodys_hooks;
+        if (hook->next)
+            hook->next->link = &hook->next;
+        somebodys_hooks = hook;
+    } else {
+        tree_hook = hook;
+    }
     return MU_OK;
+}
+
+bool __wrap_mu__hook_remove(mu_pid pid, mu__death_hook *hook);
+bool __wrap_mu__hook_remove(mu_pid pid, mu__death_hook *hook)
+{
+    (void)pid;
+    if (!hook->link)
+        return false;
+    *hook->link = hook->next;
+    if (hook->next)
+        hook->next->link = hook->link;
+    hook->link = NULL;
+    return true;
+}
+
+mu_pid sim_somebody(void)
+{
+    return (mu_pid){sim_system(), ACTORS_MOST, 1}; /* none of them */
+}
+
+void sim_somebody_dies(void)
+{
+    while (somebodys_hooks) {
+        mu__death_hook *hook = somebodys_hooks;
+        (void)mu__hook_remove(sim_somebody(), hook);
+        hook->run(hook, sim_somebody());
+    }
 }
 
 static bool nobody_below(void *arg)

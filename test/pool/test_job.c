@@ -95,3 +95,104 @@ MU_TEST(job, one_that_is_cancelled_in_the_queue_is_told_at_once)
     rig_stop(&rig);
     mu_check_eq(atomic_load(&hang.count), 1);
 }
+
+/* ---- the death of whoever is to hear ------------------------------------------------------ */
+
+typedef struct asker {
+    mu_pool *pool;
+    const char *first, *second; /* commands; NULL: none */
+    bool stays;
+    _Atomic bool asked;
+} asker;
+
+static void ask_and_wait(void *arg)
+{
+    asker *a = arg;
+    mu_message message;
+    mu_check_ok(mu_pool_submit_to(a->pool, a->first, NULL, NULL, mu_self(), 1, NULL));
+    if (a->second)
+        mu_check_ok(mu_pool_submit_to(a->pool, a->second, NULL, NULL, mu_self(), 2, NULL));
+    bool stays = a->stays;
+    atomic_store(&a->asked, true);
+    while (stays && mu_receive(&message, MU_INFINITY) == MU_OK)
+        mu_message_clear(&message);
+}
+
+static mu_pool_stats stats_of(pool_rig *rig)
+{
+    mu_pool_stats s;
+    mu_pool_stats_get(rig->pool, &s);
+    return s;
+}
+
+static void check_that_death_cancels(const mu_reason *reason)
+{
+    pool_rig rig;
+    mu_pid pid;
+    rig_start(&rig, 1);
+    asker a = {.pool = rig.pool, .first = "hang", .second = "ping", .stays = true};
+    mu_check_ok(mu_spawn(rig.system, NULL, ask_and_wait, &a, &pid));
+    mu_wait_until(stats_of(&rig).in_flight == 1 && stats_of(&rig).queued == 1, 20000);
+    mu_check_ok(mu_exit_signal(pid, reason));
+    mu_wait_until(stats_of(&rig).cancelled == 2, 20000);
+    mu_wait_until(stats_of(&rig).in_flight == 0 && rig_available(&rig) == 1, RIG_STARTUP_MS);
+    mu_check_ok(rig_run(&rig, "ping"));
+    rig_check_books(&rig);
+    mu_wait_until(!mu_alive(pid), 20000);
+    mu_check_err(mu_pool_submit_to(rig.pool, "ping", NULL, NULL, pid, 1, NULL), MU_ENOPROC);
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+MU_TEST(job, those_of_an_actor_that_is_killed_are_cancelled_in_the_queue_and_in_the_worker)
+{
+    mu_reason kill = mu_reason_kill();
+    check_that_death_cancels(&kill);
+}
+
+MU_TEST(job, those_of_an_actor_that_is_told_to_exit_are_cancelled_in_the_queue_and_in_the_worker)
+{
+    mu_reason shutdown = mu_reason_shutdown();
+    check_that_death_cancels(&shutdown);
+}
+
+/* Half of them are killed, half end by themselves, while their requests run. */
+static void ask_and_die(pool_rig *rig, asker *askers, int n)
+{
+    mu_reason kill = mu_reason_kill();
+    for (int i = 0; i < n; i++) {
+        mu_pid pid;
+        askers[i] = (asker){.pool = rig->pool, .first = "ping", .stays = i % 2 == 0};
+        mu_check_ok(mu_spawn(rig->system, NULL, ask_and_wait, &askers[i], &pid));
+        mu_wait_until(atomic_load(&askers[i].asked), 20000);
+        if (askers[i].stays)
+            mu_check_ok(mu_exit_signal(pid, &kill));
+    }
+}
+
+MU_TEST(job, an_outcome_that_meets_the_death_of_its_actor_is_one_all_the_same)
+{
+    enum { ASKERS = 100 };
+    static asker askers[ASKERS];
+    pool_rig rig;
+    rig_start(&rig, 2);
+    ask_and_die(&rig, askers, ASKERS);
+    mu_wait_until(stats_of(&rig).in_flight == 0 && stats_of(&rig).queued == 0, RIG_STARTUP_MS);
+    mu_check_eq(stats_of(&rig).requests, ASKERS);
+    rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+MU_TEST(job, a_pool_may_be_freed_while_the_actors_die_that_are_to_hear_of_its_requests)
+{
+    enum { ASKERS = 10, ROUNDS = 5 };
+    static asker askers[ASKERS];
+    pool_rig rig;
+    rig_prepare(&rig, 1);
+    for (int i = 0; i < ROUNDS; i++) {
+        mu_check_ok(rig_open(&rig));
+        ask_and_die(&rig, askers, ASKERS);
+        mu_pool_free(&rig.pool);
+    }
+    rig_stop(&rig);
+}

@@ -164,14 +164,13 @@ static void submit(request *r)
 {
     mu_err err;
     mu_value args = MU_VALUE_INIT;
-    mu_pid somebody = {sim_system(), 0, 1};
     pack_args(r, &args);
     model_asked(&model, r->model, sim_now());
     if (r->kind == CALLBACK)
         err = mu_pool_submit(pool, "do", &args, &r->options, on_outcome, r, &r->job);
     else if (r->kind == MESSAGE)
-        err = mu_pool_submit_to(pool, "do", &args, &r->options, somebody, (uint64_t)(r - requests),
-                                &r->job);
+        err = mu_pool_submit_to(pool, "do", &args, &r->options, sim_somebody(),
+                                (uint64_t)(r - requests), &r->job);
     else
         err = mu_pool_submit_future(pool, "do", &args, &r->options, &r->future);
     if (err != MU_OK)
@@ -255,6 +254,16 @@ static void cancel(void)
         (void)mu_job_cancel(pool, r->job);
 }
 
+/* The actor dies that is sent the outcomes of all that have been submitted to it. */
+static void end_receiver(void)
+{
+    mu_story_tell(&story, "receiver dies ");
+    for (int i = 0; i < model.n_requests; i++)
+        if (requests[i].kind == MESSAGE)
+            requests[i].model->cancelled = true;
+    sim_somebody_dies();
+}
+
 /* ---- what happens to the pool ------------------------------------------------------------- */
 
 static void drain(void *arg)
@@ -331,8 +340,10 @@ static void act(void)
     int what = sim_roll(100);
     if (what < 60)
         ask();
-    else if (what < 72)
+    else if (what < 71)
         cancel();
+    else if (what < 72)
+        end_receiver();
     else if (what < 77)
         mu_story_tell(&story, "%s", sim_kill_process() ? "kill " : "");
     else if (what < 79)
