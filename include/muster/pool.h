@@ -29,7 +29,7 @@
  *     MU_ENOTFOUND      the pool has no workers of the type that was named; nothing was asked
  *     MU_EBREAKER_OPEN  too much has failed in a row; nobody is asked for a while
  *     MU_EQUARANTINED   this request has killed poison_limit workers; it is not run again
- *     MU_ESHUTDOWN      the pool is stopping
+ *     MU_ESHUTDOWN      the pool is stopping, or drained and not resumed yet
  *     MU_EUNAVAILABLE   the pool has failed for good: its supervisor gave up
  *
  * Thread-safety: every function may be called from any thread unless it says otherwise.

@@ -270,6 +270,15 @@ mu__exchange mu__converse(mu_pool *pool, mu__ticket *ticket, const mu__call_plan
 
 /* ---- explaining --------------------------------------------------------------------------- */
 
+/* It refuses what is new, and may be opened again. */
+static bool is_drained(mu_pool *pool)
+{
+    mu_lock_acquire(&pool->lock);
+    bool drained = pool->drained && pool->phase == MU__POOL_RUNNING;
+    mu_lock_release(&pool->lock);
+    return drained;
+}
+
 static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, const char *worker,
                          mu_error *error)
 {
@@ -307,8 +316,11 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
                            pool->name, o->affinity_sessions, plan->options.session);
         break;
     case MU_ESHUTDOWN:
-        (void)mu_error_set(error, err, "pool '%s' is shutting down; '%s' has no result", pool->name,
-                           plan->command);
+        (void)mu_error_set(error, err,
+                           is_drained(pool) ? "pool '%s' is drained and takes nothing new until it "
+                                              "is resumed; '%s' has not been run"
+                                            : "pool '%s' is shutting down; '%s' has no result",
+                           pool->name, plan->command);
         break;
     case MU_EUNAVAILABLE:
         (void)mu_error_set(error, err, "pool '%s' has failed: its supervisor gave up", pool->name);

@@ -423,10 +423,13 @@ MU_TEST(upkeep, a_drained_pool_finishes_what_it_has_and_takes_nothing_new_until_
     }
     mu_check_eq(stats_of(&rig).queued + stats_of(&rig).in_flight, 0);
     mu_check_err(rig_run(&rig, "ping"), MU_ESHUTDOWN);
+    mu_check_contains(rig.error.message, "is drained and takes nothing new until it is resumed");
     mu_pool_resume(rig.pool);
     mu_check_ok(rig_run(&rig, "ping"));
     rig_check_books(&rig);
     mu_pool_stop(rig.pool);
+    mu_check_err(rig_run(&rig, "ping"), MU_ESHUTDOWN);
+    mu_check_contains(rig.error.message, "is shutting down");
     mu_check_err(mu_pool_drain(rig.pool, 1), MU_ESHUTDOWN);
     mu_check_err(mu_pool_drain(NULL, 1), MU_EINVAL);
     rig_stop(&rig);
