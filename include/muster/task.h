@@ -80,11 +80,12 @@ mu_err mu_task_yield(mu_task **take_task, int64_t timeout_ms, mu_message *ret_va
                      mu_reason *ret_reason);
 
 /*
- * Unlinks the task, tells it `shutdown`, waits up to `timeout_ms`, then kills it; MU_BRUTAL_KILL
- * kills at once. Consumes it. MU_OK: there was a value after all. MU_ECANCELLED: it ended as asked,
- * with a plain `shutdown` or, with MU_BRUTAL_KILL, with `killed`, now or already before. MU_EDOWN:
- * it ended otherwise, *ret_reason says how: `killed` if its time ran out, noproc (class error,
- * MU_ENOPROC) if *take_task was NULL. Blocks.
+ * Unlinks the task, tells it `shutdown` (again and again where there is no memory for it), waits up
+ * to `timeout_ms`, then kills it; MU_BRUTAL_KILL kills at once. Consumes it. MU_OK: there was a
+ * value after all. MU_ECANCELLED: it ended as asked, with a plain `shutdown` or, with
+ * MU_BRUTAL_KILL, with `killed`, now or already before. MU_EDOWN: it ended otherwise, *ret_reason
+ * says how: `killed` if its time ran out, noproc (class error, MU_ENOPROC) if *take_task was NULL.
+ * Blocks.
  */
 mu_err mu_task_shutdown(mu_task **take_task, int64_t timeout_ms, mu_message *ret_value,
                         mu_reason *ret_reason);

@@ -24,6 +24,9 @@ struct mu_task {
     bool linked;
 };
 
+/* Before a task is told anew to end, when there was no memory to do it. */
+enum { RETRY_MS = 10 };
+
 static void task_free(mu_task *task)
 {
     mu__work_unref(task->work);
@@ -173,13 +176,25 @@ mu_err mu_task_await(mu_task **take_task, int64_t timeout_ms, mu_message *ret_va
     return err;
 }
 
+/* Tells it and waits. Without memory to tell it, it is told anew: it may sleep for ever. */
+static mu_err ask_to_end(mu_task *task, int64_t timeout_ms)
+{
+    mu_reason shutdown = mu_reason_shutdown();
+    int64_t deadline = mu__deadline_in(timeout_ms);
+    while (mu_exit_signal(task->work->pid, &shutdown) == MU_ENOMEM) {
+        int64_t again = mu__deadline_in(RETRY_MS);
+        mu_err err =
+            mu__wait(&task->bell->waiter, is_done, task, again < deadline ? again : deadline);
+        if (err != MU_ETIMEOUT || again >= deadline)
+            return err;
+    }
+    return mu__wait(&task->bell->waiter, is_done, task, deadline);
+}
+
 /* Asks the task to end, waits, insists. */
 static void bring_down(mu_task *task, int64_t timeout_ms)
 {
-    mu_reason shutdown = mu_reason_shutdown();
-    if (timeout_ms != MU_BRUTAL_KILL)
-        (void)mu_exit_signal(task->work->pid, &shutdown);
-    if (timeout_ms == MU_BRUTAL_KILL || wait_until_done(task, timeout_ms) == MU_ETIMEOUT)
+    if (timeout_ms == MU_BRUTAL_KILL || ask_to_end(task, timeout_ms) == MU_ETIMEOUT)
         mu__work_kill(task->work);
 }
 

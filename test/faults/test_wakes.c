@@ -42,6 +42,34 @@ MU_TEST(wakes, R3_a_rolling_restart_goes_on_whatever_allocation_fails, .timeout 
     rig_stop(&rig);
 }
 
+/* ---- a task that is told to end ---- */
+
+static mu_message sleep_for_ever(void *arg)
+{
+    atomic_store((_Atomic bool *)arg, true);
+    (void)mu_sleep(MU_INFINITY);
+    return mu_message_tag(1);
+}
+
+/* Without a limit of its own: only what it is told ends it. */
+MU_TEST(wakes, R3_a_task_that_is_shut_down_ends_whatever_allocation_fails)
+{
+    mu_system *system;
+    bool fired = true;
+    mu_check_ok(mu_system_start(NULL, &system, NULL));
+    for (int n = 1; fired; n++) {
+        mu_task *task;
+        _Atomic bool sleeps = false;
+        mu_check_ok(mu_task_async(system, sleep_for_ever, &sleeps, NULL, &task));
+        mu_wait_until(atomic_load(&sleeps), PATIENCE_MS);
+        fail_arm(FAIL_ALLOC, n, 0);
+        mu_err err = mu_task_shutdown(&task, MU_INFINITY, NULL, NULL);
+        fired = fail_disarm();
+        mu_check_err(err, MU_ECANCELLED);
+    }
+    mu_check_eq(mu_system_stop(&system), 0u);
+}
+
 /* ---- a caller that is told to exit ---- */
 
 typedef struct caller {
