@@ -151,10 +151,13 @@ def carriers(run_id):
 
 
 def wait_for_none(run_id, seconds=1.0):
-    """Whoever carries the run id after so long; empty is good."""
-    end = time.monotonic() + seconds
-    while carriers(run_id) and time.monotonic() < end:
+    """Whoever carries the run id after so long; empty is good. A look costs a tenth of a second at most: while a machine
+    stands still, nobody can have left."""
+    looked = time.monotonic()
+    while carriers(run_id) and seconds > 0:
         time.sleep(0.01)
+        now = time.monotonic()
+        seconds, looked = seconds - min(now - looked, 0.1), now
     return carriers(run_id)
 
 

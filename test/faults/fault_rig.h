@@ -9,7 +9,7 @@
  *
  * The rig hears the system's events: what workers write, and how often they end. Bars are
  * FAULTS.md's: A is the time from a fault to the error that its caller gets, B from the fault to a
- * replacement that serves.
+ * replacement that serves; a stopwatch says how long of it the machine stood still.
  */
 #ifndef MU_FAULT_RIG_H
 #define MU_FAULT_RIG_H
@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "pool/pool_rig.h"
+#include "support/mu_stopwatch.h"
 
 #define BAR_A_MS (100 * MU_TEST_SCALE)
 #define BAR_B_MS (1000 * MU_TEST_SCALE)
@@ -186,6 +187,15 @@ static inline mu_worker_info fault_busy_worker(fault_rig *rig)
             return w;
     }
     mu_test_fail(__FILE__, __LINE__, "no worker is busy");
+}
+
+/* The last restart of a worker was within bar B; so long the machine stood still meanwhile. */
+static inline void fault_check_restart(const mu_worker_info *worker, int64_t still_ms)
+{
+    int64_t took_ms = worker->last_restart_ns / 1000000;
+    mu_check_msg(took_ms <= BAR_B_MS + still_ms,
+                 "replaced after %lld ms, of which %lld stood still", (long long)took_ms,
+                 (long long)still_ms);
 }
 
 /* A process that the pool reported; by its own number, never a group. */

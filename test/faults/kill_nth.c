@@ -81,8 +81,8 @@ void kill_nth(const char *role, const char *argument, kill_who who, int n, kill_
     release_waiting(&t);
     while (t.count > 0 && !t.ended)
         next_stop(&t, WNOHANG);
-    int64_t deadline = mu_test_now_ms() + LEFT_AFTER_MS * MU_TEST_SCALE;
-    while (t.count > 0 && mu_test_now_ms() < deadline)
+    mu_test_patience patience = mu_test_patience_of(LEFT_AFTER_MS * MU_TEST_SCALE);
+    while (t.count > 0 && mu_test_has_patience(&patience))
         next_stop(&t, WNOHANG);
     ret_run->left = t.count;
     close(host.out);

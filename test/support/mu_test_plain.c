@@ -194,14 +194,14 @@ static void kill_strays(void)
 /* Reaps what the test left to this subreaper; true when all of it ended by itself in time. */
 static bool strays_gone(void)
 {
-    int64_t deadline = mu_test_now_ms() + (int64_t)STRAY_WAIT_MS * MU_TEST_SCALE;
+    mu_test_patience patience = mu_test_patience_of((int64_t)STRAY_WAIT_MS * MU_TEST_SCALE);
     bool gone = true;
     pid_t reaped;
 
     while ((reaped = waitpid(-1, NULL, WNOHANG | __WALL)) >= 0 || errno == EINTR) {
         if (reaped != 0)
             continue;
-        if (mu_test_now_ms() >= deadline) {
+        if (!mu_test_has_patience(&patience)) {
             gone = false;
             kill_strays();
         }
