@@ -1,9 +1,14 @@
 /* The number of real workers follows the load. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pool/pool_rig.h"
 
-enum { PATIENCE_MS = 60000 };
+enum { PATIENCE_MS = 60000, JOBS_MOST = 12 };
+
+static const char misfit[] = MU_TEST_ROOT "/faults/workers/misfit.py";
 
 static mu_pool_stats stats_of(pool_rig *rig)
 {
@@ -12,41 +17,67 @@ static mu_pool_stats stats_of(pool_rig *rig)
     return s;
 }
 
-static void submit_sleeps(pool_rig *rig, mu_future **futures, int n)
+/* Requests that last until they are let go: however long a start takes, all are seen busy. */
+typedef struct jobs {
+    char dir[32];
+    int n;
+    mu_future *futures[JOBS_MOST];
+} jobs;
+
+static void gate_of(const jobs *j, int number, char path[64])
 {
+    (void)snprintf(path, 64, "%s/%d", j->dir, number);
+}
+
+static void submit_jobs(pool_rig *rig, jobs *j, int n)
+{
+    char path[64];
     mu_value args = MU_VALUE_INIT;
     mu_execute_options options = MU_EXECUTE_OPTIONS_INIT;
     options.queue_timeout_ms = MU_INFINITY;
-    for (int i = 0; i < n; i++) { /* of different lengths, that workers become idle apart */
-        mu_check_ok(mu_value_pack(&args, NULL, "{s:f}", "seconds", 0.3 + 0.05 * (i % 4)));
-        mu_check_ok(mu_pool_submit_future(rig->pool, "sleep", &args, &options, &futures[i]));
+    options.execution_timeout_ms = MU_INFINITY;
+    *j = (jobs){.dir = "/tmp/muster-scaling-XXXXXX", .n = n};
+    mu_check(mkdtemp(j->dir) != NULL);
+    for (int i = 0; i < n; i++) {
+        gate_of(j, i, path);
+        mu_check_ok(mu_value_pack(&args, NULL, "{s:s}", "path", path));
+        mu_check_ok(
+            mu_pool_submit_future(rig->pool, "await_file", &args, &options, &j->futures[i]));
         mu_value_clear(&args);
     }
 }
 
-static void await_all(mu_future **futures, int n)
+/* One after the other, so that the workers become idle apart. */
+static void let_go(jobs *j)
 {
-    for (int i = 0; i < n; i++) {
-        mu_check_ok(mu_future_wait(futures[i], MU_INFINITY, NULL, NULL));
-        mu_future_free(&futures[i]);
+    char path[64];
+    for (int i = 0; i < j->n; i++) {
+        gate_of(j, i, path);
+        int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+        mu_check_ge(fd, 0);
+        (void)close(fd);
+        mu_check_ok(mu_future_wait(j->futures[i], MU_INFINITY, NULL, NULL));
+        mu_future_free(&j->futures[i]);
+        mu_check_eq(unlink(path), 0);
     }
+    mu_check_eq(rmdir(j->dir), 0);
 }
 
 MU_TEST(scaling, max_overflow_workers_come_while_requests_wait_and_go_after_the_linger)
 {
-    enum { JOBS = 9 };
+    jobs j;
     pool_rig rig;
     rig_prepare(&rig, 1);
+    rig.options.script = misfit;
     rig.options.max_overflow = 2;
     rig.options.linger_ms = 200;
     rig.options.health_check_interval_ms = MU_INFINITY; /* nothing else wakes the manager */
     mu_check_ok(rig_open(&rig));
     mu_check_eq(stats_of(&rig).workers, 1);
-    mu_future *futures[JOBS];
     for (int round = 0; round < 2; round++) {
-        submit_sleeps(&rig, futures, JOBS);
+        submit_jobs(&rig, &j, 9);
         mu_wait_until(stats_of(&rig).busy == 3, PATIENCE_MS);
-        await_all(futures, JOBS);
+        let_go(&j);
         mu_wait_until(stats_of(&rig).workers == 1, PATIENCE_MS);
     }
     mu_check_ok(rig_run(&rig, "ping"));
@@ -57,18 +88,18 @@ MU_TEST(scaling, max_overflow_workers_come_while_requests_wait_and_go_after_the_
 
 MU_TEST(scaling, a_pool_starts_with_min_size_and_grows_to_its_size_and_no_further)
 {
-    enum { JOBS = 12 };
+    jobs j;
     pool_rig rig;
     rig_prepare(&rig, 3);
+    rig.options.script = misfit;
     rig.options.min_size = 1;
     rig.options.linger_ms = 200;
     mu_check_ok(rig_open(&rig));
     mu_check_eq(stats_of(&rig).workers, 1);
-    mu_future *futures[JOBS];
-    submit_sleeps(&rig, futures, JOBS);
+    submit_jobs(&rig, &j, JOBS_MOST);
     mu_wait_until(stats_of(&rig).busy == 3, PATIENCE_MS);
     mu_check_eq(stats_of(&rig).workers, 3);
-    await_all(futures, JOBS);
+    let_go(&j);
     mu_wait_until(stats_of(&rig).workers == 1, PATIENCE_MS);
     rig_stop(&rig);
 }

@@ -4,7 +4,7 @@ import os
 import signal
 import unittest
 
-from support import WorkerCase, under_each_codec, wait_until
+from support import WorkerCase, frame, under_each_codec, wait_until
 
 STOPPING = """
     import os, sys
@@ -196,10 +196,10 @@ class Start(WorkerCase):
 class End(WorkerCase):
     def test_shutdown_answers_what_came_before_runs_on_stop_and_exits_with_0(self):
         peer = self.script(STOPPING)
-        ident = peer.post("echo", ["last"])
-        peer.send([2, "shutdown", {"grace_ms": 2500}])
-        peer.post("echo", ["too late"])
-        self.assertEqual(peer.response(ident), (None, "last"))
+        # At once: nobody can write to a worker that has gone.
+        peer.send_raw(frame([0, 1, "echo", ["last"], None]) + frame([2, "shutdown", {"grace_ms": 2500}])
+                      + frame([0, 2, "echo", ["too late"], None]))  # fmt: skip
+        self.assertEqual(peer.response(1), (None, "last"))
         self.assertEqual(peer.receive(), [2, "log", {"level": "info", "message": "bye"}])
         self.assertIsNone(peer.receive())
         self.assertEqual(peer.exit_status(), 0)
