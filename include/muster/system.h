@@ -26,7 +26,8 @@ MU_BEGIN_DECLS
 /*
  * Starts a system; `options` and `ret_error` may be NULL. Blocks until the root supervisor and the
  * warden answer. On error nothing is left behind. Errors: MU_EINVAL, MU_ENOMEM, MU_EWARDEN (the
- * message names the paths that were tried), MU_EVERSION, MU_ESYS + errno.
+ * message names the paths that were tried), MU_EVERSION, MU_ENOTSUP (`strict` without pidfds; /proc
+ * is another pid namespace's), MU_ESYS + errno.
  */
 mu_err mu_system_start(const mu_system_options *options, mu_system **ret_system,
                        mu_error *ret_error);

@@ -82,7 +82,7 @@ static mu_err describe_host(const mu_sys *sys, mu__track_run *run, const char *r
 }
 
 /* The first line; the file has its name, and its lock, before any process is there to be named. */
-static mu_err begin_file(mu__tracking *t)
+static mu_err begin_file(mu__tracking *t) MU_NO_TSA
 {
     mu__buffer text;
     char line[MU__TRACK_LINE_MAX];
@@ -90,6 +90,7 @@ static mu_err begin_file(mu__tracking *t)
     mu_err err = mu__buffer_append(&text, line, mu__track_format(&t->run, line));
     if (err == MU_OK)
         err = write_anew(t, &text);
+    t->stats.file_bytes = mu__buffer_size(&text);
     mu__buffer_deinit(&text);
     return err;
 }
@@ -440,6 +441,17 @@ static void account_locked(mu__tracking *t, mu_err err, bool anew, size_t size) 
     }
 }
 
+/*
+ * What is appended to a file that somebody has removed is found by nobody, and what stands behind
+ * bytes that are not ours, or where ours were cut off, is not believed.
+ */
+static bool is_as_left_locked(const mu__tracking *t) MU_REQUIRES(t->lock)
+{
+    struct stat st;
+    return mu__fd_is(t->fd, &t->id) && fstat(t->fd, &st) == 0 && st.st_nlink > 0 &&
+           (uint64_t)st.st_size == t->stats.file_bytes;
+}
+
 /* One thread writes, without the lock; what comes meanwhile it takes along. */
 static void flush(mu__tracking *t)
 {
@@ -450,8 +462,8 @@ static void flush(mu__tracking *t)
     mu_lock_acquire(&t->lock);
     bool mine = t->dir && !t->writing;
     t->writing |= mine;
-    if (mine && !mu__fd_is(t->fd, &t->id))
-        t->rewrite = true; /* what it means now is not ours to write into */
+    if (mine && !is_as_left_locked(t))
+        t->rewrite = true; /* under its name, whatever has that now */
     while (mine && err == MU_OK && take_text_locked(t, &text, &anew, &err)) {
         mu_lock_release(&t->lock);
         if (err == MU_OK)

@@ -28,11 +28,34 @@ static void cancel_alarms(mu__warden *warden);
 
 /* ---- start and stop ------------------------------------------------------------------------ */
 
+/*
+ * Children are known by what /proc tells of their numbers. Where it is that of another pid
+ * namespace those numbers are other processes', here as there.
+ */
+static mu_err look_at_proc(mu_error *ret_error)
+{
+    char self[16] = "";
+    if (readlink("/proc/self", self, sizeof self - 1) < 0)
+        return mu_error_set(ret_error, MU_ERRNO(errno),
+                            "/proc/self: %s; children cannot be told apart without /proc: mount it "
+                            "(mount -t proc proc /proc)",
+                            strerror(errno));
+    if (strtol(self, NULL, 10) != (long)getpid())
+        return mu_error_set(ret_error, MU_ENOTSUP,
+                            "/proc is that of another pid namespace, where this process is %s and "
+                            "not %d: mount this one's (mount -t proc proc /proc; unshare "
+                            "--mount-proc)",
+                            self, (int)getpid());
+    return MU_OK;
+}
+
 mu_err mu__warden_start(mu_system *system, const char *path, mu__warden **ret_warden,
                         mu_error *ret_error)
 {
     char found[PATH_MAX];
-    mu_err err = mu__warden_find(path, found, sizeof found, ret_error);
+    mu_err err = look_at_proc(ret_error);
+    if (err == MU_OK)
+        err = mu__warden_find(path, found, sizeof found, ret_error);
     if (err != MU_OK)
         return err;
     const mu_sys *sys = mu__sys(system);

@@ -4,9 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <muster/tracking.h>
 
 #include "fault_rig.h"
 
@@ -74,6 +79,107 @@ MU_ROLE(host_whose_directory_is_removed)
 MU_TEST(odd_host, workers_are_replaced_though_the_hosts_directory_was_removed)
 {
     check_survives("host_whose_directory_is_removed");
+}
+
+/* ---- its tracking file ----------------------------------------------------------------------- */
+
+static void write_into(const char *file, int flags)
+{
+    int fd = open(file, O_WRONLY | O_CLOEXEC | flags, 0600);
+    mu_check(fd >= 0);
+    if (!(flags & O_TRUNC))
+        mu_check_eq(write(fd, "hello\n", 6), 6);
+    close(fd);
+}
+
+static bool file_is_whole(fault_rig *rig)
+{
+    mu_tracking_report report;
+    mu_check_ok(mu_tracking_validate(rig->pool.system, &report));
+    return report.file_ok;
+}
+
+MU_TEST(odd_host, a_tracking_file_that_somebody_has_touched_is_written_anew_by_the_next_birth,
+        .timeout = 60)
+{
+    enum { REMOVED, CUT, WRITTEN_INTO, REPLACED, WAYS };
+    for (int way = 0; way < WAYS; way++) {
+        fault_rig rig;
+        mu_tracking_info info;
+        char directory[] = "/tmp/muster-odd-XXXXXX";
+        mu_check(mkdtemp(directory));
+        mu_system_options options = MU_SYSTEM_OPTIONS_INIT;
+        options.tracking_dir = directory;
+        fault_prepare_in(&rig, &options, 1, "odd.py", NULL);
+        fault_open(&rig);
+        mu_check_ok(mu_tracking_info_get(rig.pool.system, &info));
+        mu_check(file_is_whole(&rig));
+        if (way == REMOVED || way == REPLACED)
+            mu_check_eq(unlink(info.file), 0);
+        if (way != REMOVED)
+            write_into(info.file, way == CUT ? O_TRUNC : way == REPLACED ? O_CREAT : O_APPEND);
+        mu_check(!file_is_whole(&rig));
+        check_restarts(&rig);
+        mu_wait_until(file_is_whole(&rig), PATIENCE_MS);
+        fault_close(&rig);
+        mu_check_eq(rmdir(directory), 0); /* empty */
+    }
+}
+
+/* ---- its /proc ------------------------------------------------------------------------------- */
+
+static void isolate(int spaces)
+{
+    mu_check_eq(unshare(spaces | (geteuid() == 0 ? 0 : CLONE_NEWUSER)), 0);
+}
+
+static void check_refused(mu_err expected)
+{
+    mu_system *system = NULL;
+    mu_error error = MU_ERROR_INIT;
+    mu_check_err(mu_system_start(NULL, &system, &error), expected);
+    mu_check_contains(error.message, "mount -t proc proc /proc");
+    mu_error_clear(&error);
+}
+
+/* At once: the leak sanitizer would look for threads in /proc, and start one of its own. */
+_Noreturn static void leave_whole(void)
+{
+    puts("whole");
+    _exit(0);
+}
+
+MU_ROLE(host_in_a_pid_namespace_with_the_proc_of_another)
+{
+    int status;
+    isolate(CLONE_NEWPID);
+    pid_t first = fork();
+    if (first == 0) {
+        check_refused(MU_ENOTSUP);
+        _exit(0);
+    }
+    mu_check_eq(waitpid(first, &status, 0), first);
+    mu_check_eq(status, 0);
+    leave_whole();
+}
+
+MU_TEST(odd_host, a_system_is_not_started_with_the_proc_of_another_pid_namespace)
+{
+    check_survives("host_in_a_pid_namespace_with_the_proc_of_another");
+}
+
+MU_ROLE(host_without_proc)
+{
+    isolate(CLONE_NEWNS);
+    mu_check_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    mu_check_eq(mount("none", "/proc", "tmpfs", 0, NULL), 0);
+    check_refused(MU_ERRNO(ENOENT));
+    leave_whole();
+}
+
+MU_TEST(odd_host, a_system_is_not_started_without_proc)
+{
+    check_survives("host_without_proc");
 }
 
 /* ---- its limits ------------------------------------------------------------------------------ */
