@@ -75,7 +75,7 @@ typedef struct mu_tracking_report {
 } mu_tracking_report;
 
 /* All tracked processes, the oldest first. MU_ENOTSUP in a system without children, MU_ENOMEM,
- * MU_EFORKED. */
+ * MU_EFORKED; MU_EINVAL, here as below: a NULL. */
 mu_err mu_tracking_list(mu_system *system, mu_tracked **ret_list, size_t *ret_count);
 
 /* The process with this OS pid. MU_ENOTFOUND; MU_ENOTSUP, MU_EFORKED. */

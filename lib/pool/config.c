@@ -334,6 +334,8 @@ mu_err mu_config_pool(const mu_config *config, const char *name, mu_pool_options
 {
     size_t count;
     const mu__option *table = mu__option_table(&count);
+    if (!config || !options)
+        return mu_error_set(ret_error, MU_EINVAL, "%s is NULL", config ? "options" : "config");
     mu_pool_options filled = *options;
     if (!filled.name)
         filled.name = name ? name : mu__option_find("name")->text;
@@ -386,6 +388,8 @@ mu_err mu_config_describe(const mu_config *config, const mu_pool_options *option
 {
     size_t count;
     const mu__option *table = mu__option_table(&count);
+    if (!config || !options || !ret_text)
+        return MU_EINVAL;
     mu_err err = mu__pool_options_check(options, NULL);
     if (err != MU_OK)
         return err;

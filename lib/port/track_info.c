@@ -13,8 +13,10 @@
 #include "port/warden.h"
 #include "runtime/runtime.h"
 
-static mu_err tracking_of(mu_system *system, mu__tracking **ret_tracking)
+static mu_err tracking_of(mu_system *system, const void *ret_answer, mu__tracking **ret_tracking)
 {
+    if (!system || !ret_answer)
+        return MU_EINVAL;
     mu_err err = mu__usable(system);
     if (err == MU_EFORKED)
         return err;
@@ -28,7 +30,7 @@ static mu_err tracking_of(mu_system *system, mu__tracking **ret_tracking)
 mu_err mu_tracking_list(mu_system *system, mu_tracked **ret_list, size_t *ret_count)
 {
     mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
+    mu_err err = tracking_of(system, ret_count ? ret_list : NULL, &t);
     if (err != MU_OK)
         return err;
     mu_lock_acquire(&t->lock);
@@ -46,7 +48,7 @@ mu_err mu_tracking_list(mu_system *system, mu_tracked **ret_list, size_t *ret_co
 mu_err mu_tracking_find(mu_system *system, int os_pid, mu_tracked *ret_tracked)
 {
     mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
+    mu_err err = tracking_of(system, ret_tracked, &t);
     if (err != MU_OK)
         return err;
     err = MU_ENOTFOUND;
@@ -64,7 +66,7 @@ mu_err mu_tracking_find(mu_system *system, int os_pid, mu_tracked *ret_tracked)
 mu_err mu_tracking_info_get(mu_system *system, mu_tracking_info *ret_info)
 {
     mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
+    mu_err err = tracking_of(system, ret_info, &t);
     if (err != MU_OK)
         return err;
     const mu__track_run *run = &t->run.run;
@@ -83,7 +85,7 @@ mu_err mu_tracking_info_get(mu_system *system, mu_tracking_info *ret_info)
 mu_err mu_tracking_stats_get(mu_system *system, mu_tracking_stats *ret_stats)
 {
     mu__tracking *t;
-    mu_err err = tracking_of(system, &t);
+    mu_err err = tracking_of(system, ret_stats, &t);
     if (err != MU_OK)
         return err;
     mu_lock_acquire(&t->lock);
@@ -155,7 +157,7 @@ mu_err mu_tracking_validate(mu_system *system, mu_tracking_report *ret_report)
     mu_tracked *list = NULL;
     size_t count = 0;
     mu_tracking_report seen = {.file_ok = false};
-    mu_err err = tracking_of(system, &t);
+    mu_err err = tracking_of(system, ret_report, &t);
     if (err == MU_OK)
         err = mu_tracking_list(system, &list, &count);
     if (err != MU_OK)

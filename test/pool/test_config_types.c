@@ -153,3 +153,14 @@ MU_TEST(config_types, a_pool_is_started_with_them_after_the_configuration_is_gon
     mu_check_ok(rig_ask(&rig, "ping", NULL, &request, NULL));
     rig_stop(&rig);
 }
+
+MU_TEST(config_types, a_configuration_that_could_not_be_read_is_not_there_to_be_asked)
+{
+    mu_pool_options options = MU_POOL_OPTIONS_INIT;
+    mu_error error = MU_ERROR_INIT;
+    char *text;
+    mu_check_err(mu_config_pool(NULL, "render", &options, &error), MU_EINVAL);
+    mu_check_str(error.message, "config is NULL");
+    mu_check_err(mu_config_describe(NULL, &options, &text), MU_EINVAL);
+    mu_error_clear(&error);
+}

@@ -16,6 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <muster/system.h>
+#include <muster/tracking.h>
+
 #include "base/proc.h"
 #include "support/mu_role.h"
 #include "support/mu_test.h"
@@ -374,4 +377,23 @@ MU_TEST(track_sweep, leaves_what_has_other_names_and_removes_what_was_never_fini
     mu_check_eq(unlinkat(g.fd, "notes.run", 0), 0);
     mu_check_eq(unlinkat(g.fd, mine, 0), 0);
     end(&g);
+}
+
+MU_TEST(track_sweep, nothing_is_told_without_a_system_or_a_place_for_it)
+{
+    mu_tracked *list, found;
+    size_t count;
+    mu_tracking_info info;
+    mu_tracking_stats stats;
+    mu_tracking_report report;
+    mu_system *system;
+    mu_check_err(mu_tracking_list(NULL, &list, &count), MU_EINVAL);
+    mu_check_err(mu_tracking_find(NULL, 1, &found), MU_EINVAL);
+    mu_check_err(mu_tracking_info_get(NULL, &info), MU_EINVAL);
+    mu_check_err(mu_tracking_stats_get(NULL, &stats), MU_EINVAL);
+    mu_check_err(mu_tracking_validate(NULL, &report), MU_EINVAL);
+    mu_check_ok(mu_system_start(NULL, &system, NULL));
+    mu_check_err(mu_tracking_list(system, &list, NULL), MU_EINVAL);
+    mu_check_err(mu_tracking_validate(system, NULL), MU_EINVAL);
+    mu_check_eq(mu_system_stop(&system), 0u);
 }
