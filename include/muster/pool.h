@@ -269,8 +269,8 @@ mu_err mu_pool_start(mu_system *system, const mu_pool_options *options, mu_pool 
 /*
  * Stops in order: new and waiting requests hear MU_ESHUTDOWN, running ones get drain_timeout_ms,
  * then every worker is asked to leave and made to within shutdown_grace_ms. When it returns no
- * process of the pool is left. Idempotent; a second caller waits for the first. From a callback of
- * this pool it only begins the stop. Blocks.
+ * process of the pool is left. Idempotent; a second caller waits for the first. From the event
+ * hook, the log and a callback of this pool it only begins the stop. Blocks.
  */
 void mu_pool_stop(mu_pool *pool);
 
@@ -426,8 +426,8 @@ typedef struct mu_job_done {
 } mu_job_done;
 
 /*
- * The same; the outcome comes as a message with `tag` and a mu_job_done to `pid`. If that actor ends
- * before it, the request is cancelled. MU_ENOPROC: it has ended already.
+ * The same; the outcome comes as a message with `tag` and a mu_job_done to `pid`. If that actor
+ * ends before it, the request is cancelled. MU_ENOPROC: it has ended already.
  */
 mu_err mu_pool_submit_to(mu_pool *pool, const char *command, const mu_value *args,
                          const mu_execute_options *options, mu_pid pid, uint64_t tag,

@@ -9,21 +9,18 @@
 #ifndef MU_BASE_EVENT_H
 #define MU_BASE_EVENT_H
 
-#include <pthread.h>
+#include <stdbool.h>
 
 #include <muster/event.h>
 
 #define MU__M(...) ((const mu_measurement[]){__VA_ARGS__})
 #define MU__D(...) ((const mu_metadata[]){__VA_ARGS__})
 
-/* A thread that is cancelled while its hook runs is unwound later, by a call of its own. */
-static inline void mu__emit(const mu_event_hook *hook, const mu_event *event)
-{
-    int cancel_state;
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    hook->emit(hook->ctx, event);
-    (void)pthread_setcancelstate(cancel_state, NULL);
-}
+/* Calls the hook; use MU__EMIT. */
+void mu__emit(const mu_event_hook *hook, const mu_event *event);
+
+/* A hook runs in the calling thread: whoever emits waits for it, be it what the hook asks for. */
+bool mu__emitting(void);
 
 #define MU__EMIT(hook, name_, m, d)                                                                \
     do {                                                                                           \

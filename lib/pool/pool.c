@@ -13,6 +13,7 @@
 #include <muster/dynamic_supervisor.h>
 #include <muster/supervisor.h>
 
+#include "base/event.h"
 #include "pool/command.h"
 #include "pool/pool_impl.h"
 
@@ -531,7 +532,7 @@ void mu_pool_stop(mu_pool *pool)
 {
     if (!pool || mu__usable(pool->system) == MU_EFORKED)
         return; /* a forked copy's stop would wait for threads that it does not have */
-    bool mine = claim_stop(pool), inside = mu__pool_from_inside(pool);
+    bool mine = claim_stop(pool), inside = mu__pool_from_inside(pool) || mu__emitting();
     if (mine && inside) {
         begin_stop(pool);
         return;

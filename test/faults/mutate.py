@@ -139,6 +139,8 @@ ROWS = [
      "    mu_lock_acquire(&pool->lock);\n    pool->inside--;\n", "pool_chance", ""),
     ("X1", "lib/pool/table.c", "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n        tell(ticket);\n",
      "        atomic_store(&ticket->state, MU__TICKET_REFUSED);\n", "faults_concurrency", "X1_a_thousand"),
+    ("X1", "lib/pool/pool.c", "mu__pool_from_inside(pool) || mu__emitting()", "mu__pool_from_inside(pool)", "pool_stop",
+     "X1_from_the_event_hook"),
     ("X2", "lib/runtime/link.c", "    if (!mu__lives_locked(peer, pid))\n        return MU_ENOPROC;\n", "",
      "runtime_actor", "X2_"),
     ("X3", "lib/runtime/names.c", "    if (atomic_load(&actor->state) != MU__ALIVE ||\n", "    if (false ||\n",

@@ -122,6 +122,35 @@ MU_TEST(stop, X1_from_a_callback_it_is_only_begun)
     rig_stop(&rig);
 }
 
+typedef struct hooked {
+    pool_rig rig;
+    _Atomic int armed, returned;
+} hooked;
+
+/* Runs in the supervisor of the workers, which the stop waits for. */
+static void stop_at_restart(void *ctx, const mu_event *event)
+{
+    hooked *h = ctx;
+    if (strcmp(event->name, "supervisor.restart") != 0 || !atomic_load(&h->armed))
+        return;
+    mu_pool_stop(h->rig.pool);
+    atomic_store(&h->returned, 1);
+}
+
+MU_TEST(stop, X1_from_the_event_hook_it_is_only_begun)
+{
+    static hooked h;
+    rig_prepare_heard(&h.rig, 1, (mu_event_hook){stop_at_restart, &h});
+    mu_check_ok(rig_open(&h.rig));
+    atomic_store(&h.armed, 1);
+    mu_check_eq(kill(rig_worker(&h.rig, 0).os_pid, SIGKILL), 0);
+    mu_wait_until(atomic_load(&h.returned) == 1, 10000);
+    mu_pool_stop(h.rig.pool);
+    mu_check_eq(rig_worker(&h.rig, 0).state, MU_WORKER_STOPPED);
+    rig_check_books(&h.rig);
+    rig_stop(&h.rig);
+}
+
 MU_TEST(stop, X1_a_dead_worker_that_nobody_came_to_restart_has_stopped_with_the_pool)
 {
     pool_rig rig;
