@@ -5,6 +5,7 @@
 #include "port/warden_launch.h"
 
 #include "base/child.h"
+#include "base/poll.h"
 #include "base/warden_proto.h"
 #include "build_info.h"
 
@@ -156,9 +157,12 @@ void mu__warden_link_await_end(const mu_sys *sys, const mu_clock *clock,
         if (left == 0)
             return;
         int most = held ? INT_MAX : LOOK_MS;
-        n = sys->poll(&ended, held ? 1 : 0, left > most ? most : (int)left);
+        int wait = left > most ? most : (int)left;
+        n = sys->poll(&ended, held ? 1 : 0, wait);
+        if (n < 0 && errno == EINVAL) /* this host may have no fd at all (RLIMIT_NOFILE) */
+            n = mu__poll_by_select(&ended, 1, wait);
         if (n < 0 && errno != EINTR)
-            held = false; /* EINVAL: this host may have no fd at all (RLIMIT_NOFILE) */
+            held = false;
     }
 }
 

@@ -66,9 +66,12 @@ void cleanup_everything(children *c, int sigfd)
         if (!readable && found == 0 && children_next_running(c) == NULL)
             return;
         struct pollfd wake = {.fd = sigfd, .events = POLLIN};
-        if (poll(&wake, 1, RETRY_MS) > 0) {
+        int woken = poll(&wake, 1, RETRY_MS);
+        if (woken > 0) {
             char drain[1024];
             (void)!read(sigfd, drain, sizeof drain);
+        } else if (woken < 0 && errno != EINTR) {
+            (void)poll(NULL, 0, RETRY_MS); /* its limit of fds is 0, or kernel memory is short */
         }
     }
 }

@@ -16,6 +16,7 @@
  */
 #include "base/child.h"
 #include "base/clock.h"
+#include "base/poll.h"
 #include "base/warden_proto.h"
 #include "warden/cleanup.h"
 #include "warden/requests.h"
@@ -28,6 +29,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -37,6 +39,8 @@
 #define SELDOM_MS     250
 
 static bool set_up(warden *w, const char *run_id, const char *host_id);
+static void keep_limit(const warden *w);
+static int await(struct pollfd *fds, size_t count, int timeout_ms);
 static void serve(warden *w);
 static void on_children(warden *w);
 static size_t forks_poll(const warden *w, struct pollfd *fds);
@@ -93,7 +97,7 @@ static bool set_up(warden *w, const char *run_id, const char *host_id)
         return false;
     }
     (void)snprintf(w->run_id, sizeof w->run_id, "%s", run_id);
-    if (!take_host(&w->host, host_id))
+    if (!take_host(&w->host, host_id) || getrlimit(RLIMIT_NOFILE, &w->nofile) != 0)
         return false;
     /* Blocked is ignored, but for SIGCHLD, which the signalfd hears; children unblock all. */
     (void)mu__signals_block();
@@ -104,6 +108,29 @@ static bool set_up(warden *w, const char *run_id, const char *host_id)
     (void)sigaddset(&chld, SIGCHLD);
     w->sigfd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
     return w->sigfd >= 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && chdir("/") == 0;
+}
+
+/* Somebody may have lowered it (prlimit): without fds there are no children. As far as it may. */
+static void keep_limit(const warden *w)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur >= w->nofile.rlim_cur)
+        return;
+    if (setrlimit(RLIMIT_NOFILE, &w->nofile) == 0)
+        return;
+    now.rlim_cur = now.rlim_max < w->nofile.rlim_cur ? now.rlim_max : w->nofile.rlim_cur;
+    (void)setrlimit(RLIMIT_NOFILE, &now);
+}
+
+/* As poll, and never returns at once because there is nothing to be had of it. */
+static int await(struct pollfd *fds, size_t count, int timeout_ms)
+{
+    int n = poll(fds, count, timeout_ms);
+    if (n < 0 && errno == EINVAL)
+        n = mu__poll_by_select(fds, count, timeout_ms);
+    if (n < 0 && errno != EINTR)
+        (void)poll(NULL, 0, RETRY_MS);
+    return n;
 }
 
 /* Returns when the host is gone or has said stop. */
@@ -117,7 +144,8 @@ static void serve(warden *w)
                                                    {.fd = w->sigfd, .events = POLLIN},
                                                    {.fd = w->host.socket, .events = events}};
         size_t servers = forks_poll(w, fds + 3);
-        (void)poll(fds, 3 + servers, next_look_ms(w));
+        (void)await(fds, 3 + servers, next_look_ms(w));
+        keep_limit(w);
         if (fds[0].revents || host_has_ended(&w->host))
             return;
         if (fds[1].revents)
@@ -245,7 +273,7 @@ static void last_words(warden *w)
             return;
         if (state == HOST_OK)
             request_stopped(w);
-        else if (poll(fds, 2, LAST_WORDS_MS) <= 0 || fds[0].revents || w->host.short_of_memory)
+        else if (await(fds, 2, LAST_WORDS_MS) <= 0 || fds[0].revents || w->host.short_of_memory)
             return;
     }
 }

@@ -9,6 +9,8 @@
 #ifndef MU_WARDEN_REQUESTS_H
 #define MU_WARDEN_REQUESTS_H
 
+#include <sys/resource.h>
+
 #include "warden/children.h"
 #include "warden/forks.h"
 #include "warden/host.h"
@@ -19,6 +21,7 @@ typedef struct warden {
     forks forks;
     char run_id[MU__WP_RUN_ID_MAX];
     int sigfd;             /* SIGCHLD */
+    struct rlimit nofile;  /* of its own fds, as it was started */
     int64_t sweep_until;   /* strangers may be hiding, and are looked at often until then; 0: no */
     bool greeted;          /* versions agree */
     bool leaving;          /* the host said stop, or speaks another version: answer, then leave */

@@ -4,21 +4,25 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <muster/tracking.h>
 
+#include "base/proc.h"
 #include "fault_rig.h"
+#include "port/warden.h"
 
 #include "support/mu_marked.h"
 #include "support/mu_role.h"
 
-enum { PATIENCE_MS = 20000, BEYOND_SELECT = 1100 };
+enum { PATIENCE_MS = 20000, BEYOND_SELECT = 1100, STOPS = 20 };
 
 static void check_survives(const char *role_name)
 {
@@ -238,6 +242,110 @@ MU_TEST(odd_host, requests_and_their_deadlines_go_on_in_a_host_that_may_open_not
         .timeout = 60)
 {
     check_survives("host_that_may_open_nothing");
+}
+
+/* ---- a limit of fds that is none at all ---- */
+
+static bool runs(const mu__proc_id *id)
+{
+    mu__proc_stat st;
+    return mu__proc_read_stat(id->pid, &st) == MU_OK && st.start == id->start &&
+           !mu__proc_has_ended(&st);
+}
+
+static mu__proc_id warden_of(mu_system *system)
+{
+    mu__proc_stat st;
+    mu__proc_id id = {.pid = mu__warden_pid(mu__warden_of(system))};
+    mu_check_ok(mu__proc_read_stat(id.pid, &st));
+    id.start = st.start;
+    return id;
+}
+
+MU_ROLE(host_that_may_open_nothing_and_stops)
+{
+    for (int i = 0; i < STOPS; i++) {
+        mu_system *system;
+        mu_check_ok(mu_system_start(NULL, &system, NULL));
+        mu__proc_id warden = warden_of(system);
+        rlim_t before = limit(RLIMIT_NOFILE, 0);
+        mu_check_eq(mu_system_stop(&system), 0u);
+        (void)limit(RLIMIT_NOFILE, before);
+        mu_check_msg(!runs(&warden), "stop %d has returned before the warden's end", i);
+    }
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, no_warden_is_left_when_a_host_has_stopped_that_may_open_nothing_any_more,
+        .timeout = 60)
+{
+    check_survives("host_that_may_open_nothing_and_stops");
+}
+
+/* As anybody may do who has the host's user. */
+static void limit_warden(const mu__proc_id *warden, rlim_t soft, rlim_t hard)
+{
+    struct rlimit none = {soft, hard};
+    mu_check_eq(prlimit(warden->pid, RLIMIT_NOFILE, &none, NULL), 0);
+}
+
+MU_ROLE(host_whose_warden_is_limited)
+{
+    static fault_rig rig;
+    struct rlimit before, now;
+    start(&rig);
+    mu__proc_id warden = warden_of(rig.pool.system);
+    mu_check_eq(prlimit(warden.pid, RLIMIT_NOFILE, NULL, &before), 0);
+    limit_warden(&warden, 0, before.rlim_max);
+    check_restarts(&rig);
+    mu_check(runs(&warden)); /* it was never given up */
+    mu_check_eq(prlimit(warden.pid, RLIMIT_NOFILE, NULL, &now), 0);
+    mu_check_eq(now.rlim_cur, before.rlim_cur);
+    fault_close(&rig);
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, a_warden_whose_limit_of_fds_somebody_lowers_takes_it_back)
+{
+    check_survives("host_whose_warden_is_limited");
+}
+
+static bool sleeps(const mu__proc_id *id)
+{
+    char path[40], text[256] = "";
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)id->pid);
+    FILE *file = fopen(path, "re");
+    mu_check(file);
+    (void)!fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file);
+    const char *state = strrchr(text, ')');
+    return state && state[2] == 'S';
+}
+
+/* Its warden may not raise its limit again; only root may, and what root starts has to be told. */
+MU_ROLE(host_whose_warden_is_limited_for_good)
+{
+    static fault_rig rig;
+    (void)prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
+    start(&rig);
+    mu__proc_id warden = warden_of(rig.pool.system);
+    limit_warden(&warden, 0, 0);
+    check_serves(&rig);
+    fault_kill(rig_worker(&rig.pool, 0).os_pid, SIGKILL);
+    mu_wait_until(rig_worker(&rig.pool, 0).state == MU_WORKER_RESTARTING, PATIENCE_MS);
+    mu_wait_until(sleeps(&warden), PATIENCE_MS); /* it has nothing to do, and does nothing */
+    mu_check(runs(&warden));
+    fault_close(&rig);
+    mu_check(!runs(&warden));
+    puts("whole");
+    return 0;
+}
+
+MU_TEST(odd_host, a_warden_that_may_open_nothing_any_more_sleeps_and_can_be_stopped)
+{
+    check_survives("host_whose_warden_is_limited_for_good");
 }
 
 /* ---- its fds --------------------------------------------------------------------------------- */
