@@ -3,12 +3,17 @@
  * all the same, once. And starters that are gone, or have given their task up, before its actor has
  * begun. Ids: OTP's items TASK-xx.
  */
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <time.h>
 
 #include <muster/dynamic_supervisor.h>
 #include <muster/task.h>
 
 #include "otp/otp_test.h"
+#include "otp/work.h"
+#include "support/mu_asleep.h"
 
 /* ---- a system whose new threads run to the death of their actor before they are known ------- */
 
@@ -312,4 +317,78 @@ static void ignored_at_once(mu_system *system)
 MU_TEST(work, TASK_07_a_supervised_task_that_is_ignored_at_once_does_not_link_itself_later)
 {
     as_actor(ignored_at_once);
+}
+
+/* ---- a kill that meets an outcome between its two stores ------------------------------------- */
+
+/* The second store is held up where the outcome is stamped with the time. */
+static mu__work *_Atomic stamped;
+static _Thread_local bool is_stamping;
+static sem_t go_on;
+static _Atomic bool is_held;
+
+int __real_clock_gettime(clockid_t id, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret_time)
+{
+    const mu__work *work = is_stamping ? atomic_load(&stamped) : NULL;
+    if (work && atomic_load(&work->phase) != 0 && !mu__work_done(work)) {
+        is_stamping = false;
+        atomic_store(&is_held, true);
+        while (sem_wait(&go_on) != 0)
+            ;
+    }
+    return __real_clock_gettime(id, ret_time);
+}
+
+static mu_message stamp_it(void *arg)
+{
+    (void)arg;
+    is_stamping = true;
+    return mu_message_string(7, "whole");
+}
+
+typedef struct killer {
+    mu__work *work;
+    _Atomic int tid;
+    _Atomic bool returned;
+} killer;
+
+static void *kill_work(void *arg)
+{
+    killer *k = arg;
+    atomic_store(&k->tid, mu_thread_id());
+    mu__work_kill(k->work);
+    atomic_store(&k->returned, true);
+    return NULL;
+}
+
+MU_TEST(work, a_kill_waits_for_an_outcome_that_is_between_two_stores)
+{
+    const mu__work_how how = {.supervisor = MU_PID_NONE};
+    pthread_t thread;
+    start_meddled();
+    mu_check_eq(sem_init(&go_on, 0, 0), 0);
+    mu__bell *bell = mu__bell_new(meddled);
+    mu__work *work = mu__work_new(meddled, bell, stamp_it, NULL, NULL);
+    mu_check(work);
+    atomic_store(&stamped, work);
+    mu_check_ok(mu__work_start(work, &how));
+    mu_wait_until(atomic_load(&is_held), 10000);
+    killer k = {.work = work};
+    mu_check_eq(pthread_create(&thread, NULL, kill_work, &k), 0);
+    mu_wait_until(
+        atomic_load(&k.returned) || (atomic_load(&k.tid) && mu_asleep(atomic_load(&k.tid))), 10000);
+    mu_check(!atomic_load(&k.returned)); /* there is nothing that could be looked at yet */
+    mu_check_eq(sem_post(&go_on), 0);
+    pthread_join(thread, NULL);
+    mu_check(mu__work_done(work));
+    mu_check_ok(work->status);
+    mu_check_str(work->value.data, "whole");
+    atomic_store(&stamped, NULL);
+    mu_wait_until(mu_system_abandoned_threads(meddled) == 0, 10000);
+    mu__work_unref(work);
+    mu__bell_unref(bell);
+    mu_check_eq(mu__runtime_stop(&meddled), 0u);
+    (void)sem_destroy(&go_on);
 }

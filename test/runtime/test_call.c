@@ -1,4 +1,7 @@
 /* Requests and replies apart from the mailbox. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +58,60 @@ MU_TEST(call, a_foreign_thread_calls_and_hears_of_the_death_of_the_server)
     mu_check_ok(mu__call_request(call, pid, MU__KIND_CALL, mu_message_string(TICK, "dead")));
     mu_check_eq(mu__call_wait(call, MU_NEVER, NULL, &reason), MU_ENOPROC);
     mu__call_close(call);
+    mu_check_eq(mu__runtime_stop(&system), 0u);
+}
+
+/* ---- who closes meets who completes --------------------------------------------------------- */
+
+enum { MEETINGS = 50000 };
+
+/* A slot for each round in turn; both look at it from their side. */
+typedef struct meeting {
+    mu__reply_to to;
+    _Atomic int opened, completed; /* rounds */
+    _Atomic int destroyed;
+} meeting;
+
+static void destroyed(void *data)
+{
+    atomic_fetch_add(&((meeting *)data)->destroyed, 1);
+}
+
+static void *complete_each(void *arg)
+{
+    meeting *m = arg;
+    for (int round = 1; round <= MEETINGS; round++) {
+        while (atomic_load(&m->opened) < round)
+            sched_yield();
+        (void)mu__call_complete(m->to, MU_OK, mu_message_take(TICK, m, sizeof *m, destroyed), NULL);
+        atomic_store(&m->completed, round);
+    }
+    return NULL;
+}
+
+MU_TEST(call, a_reply_that_meets_its_close_is_destroyed_once_and_reaches_no_other_call)
+{
+    static meeting m;
+    mu_system *system = NULL;
+    pthread_t thread;
+    mu_check_ok(mu__runtime_start(NULL, &system));
+    mu_check_eq(pthread_create(&thread, NULL, complete_each, &m), 0);
+    for (int round = 1; round <= MEETINGS; round++) {
+        mu__call *call, *next;
+        mu__reply_to ignored;
+        mu_check_ok(mu__call_open(system, &call, &m.to));
+        atomic_store(&m.opened, round);
+        for (int i = 0; i < round % 64; i++) /* at another moment each time */
+            atomic_thread_fence(memory_order_seq_cst);
+        mu__call_close(call);
+        mu_check_ok(mu__call_open(system, &next, &ignored)); /* it has the slot now */
+        while (atomic_load(&m.completed) < round)
+            sched_yield();
+        mu_check(!mu__call_done(next));
+        mu__call_close(next);
+        mu_check_eq(atomic_load(&m.destroyed), round);
+    }
+    pthread_join(thread, NULL);
     mu_check_eq(mu__runtime_stop(&system), 0u);
 }
 
