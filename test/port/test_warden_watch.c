@@ -13,8 +13,10 @@
 
 #include <muster/timer.h>
 
+#include "base/proc.h"
 #include "base/sys.h"
 #include "port/warden_launch.h"
+#include "runtime/io.h"
 #include "support/mu_test.h"
 #include "warden_world.h"
 
@@ -95,6 +97,91 @@ MU_TEST(warden_watch, one_that_hangs_is_killed_and_replaced_and_everybody_is_tol
 MU_TEST(warden_watch, one_that_cannot_even_be_killed_is_replaced_all_the_same)
 {
     hang(1);
+}
+
+/* ---- without memory for alarms -------------------------------------------------------------- */
+
+static _Atomic bool no_memory;
+static _Atomic int continued, looks;
+
+void *__real_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size)
+{
+    return atomic_load(&no_memory) ? NULL : __real_realloc(block, size);
+}
+
+mu_err __real_mu__proc_each(bool (*visit)(pid_t pid, void *arg), void *arg);
+mu_err __wrap_mu__proc_each(bool (*visit)(pid_t pid, void *arg), void *arg);
+mu_err __wrap_mu__proc_each(bool (*visit)(pid_t pid, void *arg), void *arg)
+{
+    atomic_fetch_add(&looks, 1);
+    return __real_mu__proc_each(visit, arg);
+}
+
+static void never(mu__alarm *alarm)
+{
+    (void)alarm;
+}
+
+/* Takes every place for an alarm that is not reserved. */
+enum { ALARMS_MOST = 64 };
+static void fill_up(mu_system *system)
+{
+    static mu__alarm crowd[ALARMS_MOST];
+    mu_err err = MU_OK;
+    atomic_store(&no_memory, true);
+    for (int i = 0; i < ALARMS_MOST && err == MU_OK; i++) {
+        crowd[i] = (mu__alarm){.fire = never};
+        err = mu__alarm_set(system, &crowd[i], mu_now(system) + 3600 * MU_SECOND);
+    }
+    mu_check_err(err, MU_ENOMEM);
+}
+
+static world *_Atomic crowds_in;
+
+/* While the alarm goes off by which the warden is watched, so that its own place is free. */
+static int signal_in_a_crowd(int pidfd, int sig, siginfo_t *info, unsigned flags)
+{
+    world *w = atomic_exchange(&crowds_in, NULL);
+    if (w)
+        fill_up(w->system);
+    int rc = mu__sys_real.pidfd_send_signal(pidfd, sig, info, flags);
+    atomic_fetch_add(&continued, sig == SIGCONT); /* a stop that follows is not undone by it */
+    return rc;
+}
+
+MU_TEST(warden_watch, one_is_watched_on_where_there_is_no_memory_for_alarms)
+{
+    world w;
+    world_begin_with(&w, signal_in_a_crowd, SILENCE_MS);
+    if (world_has_pidfds(&w)) { /* else its signals do not come by here */
+        atomic_store(&crowds_in, &w);
+        for (int round = 0; round < 3; round++) {
+            int before = atomic_load(&continued);
+            mu_check_eq(kill(mu__warden_pid(w.warden), SIGSTOP), 0);
+            mu_wait_until(atomic_load(&continued) > before, 20000);
+        }
+        mu_check(atomic_load(&no_memory));
+    }
+    atomic_store(&no_memory, false);
+    world_end(&w);
+}
+
+MU_TEST(warden_watch, what_one_has_left_is_looked_for_again_where_there_is_no_memory_for_alarms)
+{
+    world w;
+    mu__exit exit;
+    world_begin(&w);
+    mu__child *child = world_start_sh(&w, "exec sleep 1000");
+    fill_up(w.system);
+    int before = atomic_load(&looks);
+    mu_check_eq(kill(mu__warden_pid(w.warden), SIGKILL), 0);
+    mu_wait_until(atomic_load(&looks) >= before + 2, 20000); /* the second is an alarm's */
+    atomic_store(&no_memory, false);
+    mu_check_ok(mu__child_wait(child, world_soon(&w), &exit));
+    mu__child_unref(child);
+    world_end(&w);
 }
 
 /* ---- wardens that refuse -------------------------------------------------------------------- */
