@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <muster/dynamic_supervisor.h>
+
 #include "pool/pool_impl.h"
 #include "pool/pool_rig.h"
 
@@ -318,6 +320,64 @@ MU_TEST(upkeep, a_pool_grows_and_shrinks_under_load_and_loses_nothing)
     mu_check_eq(stats_of(&rig).restarts, 0u);
     mu_check_eq(rig_available(&rig), 3);
     rig_check_books(&rig);
+    rig_stop(&rig);
+}
+
+/* When a worker could not be added, while it cannot. */
+enum { ATTEMPTS = 64 };
+static struct {
+    mu_system *_Atomic system; /* NULL: it can */
+    int64_t at[ATTEMPTS];
+    _Atomic int n;
+} refused;
+
+mu_err __real_mu_dynamic_supervisor_start_child(mu_pid supervisor, const mu_child_spec *spec,
+                                                mu_pid *ret_pid, mu_reason *ret_reason);
+mu_err __wrap_mu_dynamic_supervisor_start_child(mu_pid supervisor, const mu_child_spec *spec,
+                                                mu_pid *ret_pid, mu_reason *ret_reason);
+mu_err __wrap_mu_dynamic_supervisor_start_child(mu_pid supervisor, const mu_child_spec *spec,
+                                                mu_pid *ret_pid, mu_reason *ret_reason)
+{
+    mu_system *system = atomic_load(&refused.system);
+    if (!system)
+        return __real_mu_dynamic_supervisor_start_child(supervisor, spec, ret_pid, ret_reason);
+    int i = atomic_load(&refused.n); /* the manager alone adds workers now */
+    if (i < ATTEMPTS) {
+        refused.at[i] = mu_now(system);
+        atomic_store(&refused.n, i + 1);
+    }
+    return MU_ENOMEM;
+}
+
+/* So many attempts, or its first second is over. */
+static bool has_seen_enough(void)
+{
+    int n = atomic_load(&refused.n);
+    return n == ATTEMPTS ||
+           (n > 0 && mu_now(atomic_load(&refused.system)) - refused.at[0] >= MU_SECOND);
+}
+
+/*
+ * 10 ms after the first attempt, 20 after the second, and so on: eight in the first second. A few
+ * more may be due to whatever else has the manager look.
+ */
+MU_TEST(upkeep, a_worker_that_cannot_be_added_is_tried_again_with_pauses_that_grow)
+{
+    enum { MOST = 20 };
+    pool_rig rig;
+    rig_prepare(&rig, 1);
+    mu_check_ok(rig_open(&rig));
+    atomic_store(&refused.system, rig.system);
+    mu_check_ok(mu_pool_resize(rig.pool, 2));
+    mu_wait_until(has_seen_enough(), PATIENCE_MS);
+    int early = 0;
+    for (int i = 0; i < atomic_load(&refused.n); i++)
+        early += refused.at[i] - refused.at[0] < MU_SECOND;
+    mu_check_ge(early, 1);
+    mu_check_le(early, MOST);
+    mu_check_ok(rig_run(&rig, "ping")); /* nobody else is held up */
+    atomic_store(&refused.system, NULL);
+    mu_wait_until(stats_of(&rig).available == 2, PATIENCE_MS);
     rig_stop(&rig);
 }
 
