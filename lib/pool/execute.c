@@ -279,6 +279,32 @@ static bool is_drained(mu_pool *pool)
     return drained;
 }
 
+static void tell_of_wait(mu_pool *pool, const mu__call_plan *plan, mu_error *error)
+{
+    char ailment[MU__AILMENT_MAX];
+    if (plan->total_deadline <= plan->entered) {
+        (void)mu_error_set(error, MU_EQUEUE_TIMEOUT, "deadline_ns was over when '%s' was asked for",
+                           plan->command);
+        return;
+    }
+    mu__pool_ailment(pool, plan->type, ailment, sizeof ailment);
+    (void)mu_error_set(error, MU_EQUEUE_TIMEOUT,
+                       "pool '%s': no worker became free for '%s' within %lld ms%s", pool->name,
+                       plan->command, (long long)(mu__now(pool->system) - plan->entered) / MU_MS,
+                       ailment);
+}
+
+static void tell_of_breaker(mu_pool *pool, const mu__call_plan *plan, mu_error *error)
+{
+    const mu_pool_options *o = &pool->options;
+    char ailment[MU__AILMENT_MAX];
+    mu__pool_ailment(pool, plan->type, ailment, sizeof ailment);
+    (void)mu_error_set(error, MU_EBREAKER_OPEN,
+                       "pool '%s': the circuit breaker is open after %d failures in a row "
+                       "(breaker_threshold); it tries again after %lld ms (breaker_reset_ms)%s",
+                       pool->name, o->breaker_threshold, (long long)o->breaker_reset_ms, ailment);
+}
+
 static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, const char *worker,
                          mu_error *error)
 {
@@ -291,13 +317,7 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
                            pool->name, o->max_queue_size);
         break;
     case MU_EQUEUE_TIMEOUT:
-        if (plan->total_deadline <= plan->entered)
-            (void)mu_error_set(error, err, "deadline_ns was over when '%s' was asked for",
-                               plan->command);
-        else
-            (void)mu_error_set(
-                error, err, "pool '%s': no worker became free for '%s' within %lld ms", pool->name,
-                plan->command, (long long)(mu__now(pool->system) - plan->entered) / MU_MS);
+        tell_of_wait(pool, plan, error);
         break;
     case MU_EEXEC_TIMEOUT:
         (void)mu_error_set(error, err, "'%s' did not end within its %lld ms on %s", plan->command,
@@ -334,10 +354,7 @@ static void put_in_words(mu_pool *pool, const mu__call_plan *plan, mu_err err, c
                            plan->command, plan->args ? plan->args->size_ : 0, o->max_frame);
         break;
     case MU_EBREAKER_OPEN:
-        (void)mu_error_set(error, err,
-                           "pool '%s': the circuit breaker is open after %d failures in a row "
-                           "(breaker_threshold); it tries again after %lld ms (breaker_reset_ms)",
-                           pool->name, o->breaker_threshold, (long long)o->breaker_reset_ms);
+        tell_of_breaker(pool, plan, error);
         break;
     case MU_EQUARANTINED:
         (void)mu_error_set(error, err,

@@ -433,6 +433,12 @@ void mu__roster_clear(mu_pool *pool);
 void mu__roster_ended(mu_pool *pool);
 /* It shows up in mu_pool_workers: it is wanted, or has not left yet. */
 bool mu__slot_shown(const mu__slot *slot);
+/*
+ * "; it is paused", or "; none serves: worker_2: exit status 1" when all workers of the type (NULL:
+ * of the pool) are being started or wait for it: how the one ended that died last. Else "".
+ */
+enum { MU__AILMENT_MAX = 320 };
+void mu__pool_ailment(mu_pool *pool, const mu__type *type, char *text, size_t size);
 /* xorshift32. */
 uint32_t mu__pool_random_locked(mu_pool *pool) MU_REQUIRES(&pool->lock);
 

@@ -288,6 +288,29 @@ static void fail_next_locked(mu_pool *pool, mu__slot *slot, const char *reason, 
     mu__rolling_end_locked(pool, MU_ESTART, reason);
 }
 
+void mu__pool_ailment(mu_pool *pool, const mu__type *type, char *text, size_t size)
+{
+    const mu__slot *last = NULL;
+    bool serves = false;
+    mu_lock_acquire(&pool->lock);
+    for (int i = 0; i < pool->n_slots && !serves; i++) {
+        const mu__slot *slot = pool->slots[i];
+        if (!mu__slot_shown(slot) || (type && slot->type != type))
+            continue;
+        serves = slot->state != MU_WORKER_STARTING && slot->state != MU_WORKER_RESTARTING &&
+                 slot->state != MU_WORKER_STOPPED;
+        if (slot->info.reason[0] && (!last || slot->died_at > last->died_at))
+            last = slot;
+    }
+    if (pool->paused)
+        (void)snprintf(text, size, "; it is paused");
+    else if (!serves && last)
+        (void)snprintf(text, size, "; none serves: %s: %s", last->info.id, last->info.reason);
+    else
+        text[0] = '\0';
+    mu_lock_release(&pool->lock);
+}
+
 /* No worker of the type serves or is on its way: back-off holds all of them. */
 static bool is_deserted(const mu_pool *pool, const mu__type *type) MU_REQUIRES(&pool->lock)
 {

@@ -148,7 +148,39 @@ MU_TEST(crash, C1_an_error_names_the_generation_and_how_it_ended_whatever_the_fa
     mu_check_eq(error->generation, 0u);
     mu_check_eq(error->ran_ns, 0);
     mu_check_str(error->command, "ping");
+    mu_check_contains(error->message, "; it is paused");
     fault_close(&rig);
+}
+
+/* The only worker's program is gone: who asks is told `err`, and why nobody serves. */
+static void ask_without_program(int breaker_threshold, mu_err err)
+{
+    fault_rig rig;
+    char path[64];
+    mu_execute_options at_once = MU_EXECUTE_OPTIONS_INIT;
+    at_once.queue_timeout_ms = -1;
+    (void)snprintf(path, sizeof path, "/tmp/muster-test-worker-%d", (int)getpid());
+    mu_check_eq(symlink(MU_TEST_ECHO_WORKER, path), 0);
+    fault_prepare(&rig, 1, NULL, NULL);
+    rig.pool.options.start_method = MU_START_EXEC;
+    rig.pool.options.python_path = NULL;
+    rig.pool.options.executable = path;
+    rig.pool.options.breaker_threshold = breaker_threshold;
+    rig.pool.options.breaker_reset_ms = 3600000;
+    fault_open(&rig);
+    mu_check_eq(unlink(path), 0);
+    fault_kill(rig_worker(&rig.pool, 0).os_pid, SIGKILL);
+    mu_wait_until(strstr(rig_worker(&rig.pool, 0).reason, "No such file"), 20000);
+    mu_wait_until(rig_ask(&rig.pool, "ping", NULL, &at_once, NULL) == err, 20000);
+    mu_check_contains(rig.pool.error.message, "; none serves: worker_1: execve /tmp/muster-test");
+    mu_check_contains(rig.pool.error.message, "No such file");
+    fault_close(&rig);
+}
+
+MU_TEST(crash, C11_who_finds_no_worker_since_none_can_start_is_told_why)
+{
+    ask_without_program(-1, MU_EQUEUE_TIMEOUT);
+    ask_without_program(1, MU_EBREAKER_OPEN);
 }
 
 MU_TEST(crash, C1_a_worker_that_aborts_in_mid_request_is_named_and_replaced)
